@@ -18,8 +18,9 @@ use crate::password::{BulkheadLoad, HashError, check_sample};
 use crate::proof::{Proof, Vouch};
 use crate::secret::Secret;
 use crate::service::{
-    Authentication, Context, FreshPrincipal, Login, PreparedSignUp, Principal, RecentPrincipal,
-    Refreshed, Renewed, Roles, Sessions, SignUp, SignedIn, StepUp, SteppedUp, Uncommitted, Users,
+    Authentication, Context, FreshPrincipal, Introspection, Login, PreparedSignUp, Principal,
+    RecentPrincipal, Refreshed, Renewed, Roles, Sessions, SignUp, SignedIn, StepUp, SteppedUp,
+    Uncommitted, Users,
 };
 use crate::session::Origin;
 use crate::settings::Settings;
@@ -326,6 +327,43 @@ impl Goat {
     /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store is unavailable.
     pub fn authenticate_token(&self, access_token: &str) -> Authentication {
         self.inner.context.authenticate(access_token)
+    }
+
+    /// Returns the user and the rights behind an access token, for another service that asks by RFC 7662; `None`
+    /// if the token is not valid now, for whatever reason. A refresh token is not valid here, and is not used up.
+    ///
+    /// ```
+    /// use goat_core::Permission;
+    /// use goat_core::testing::TestGoat;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", [Permission::new("report:read")]).await;
+    /// let found = test.goat.introspect(alice.access_token()).await?.expect("a valid token");
+    /// assert_eq!(found.user, alice.user.id);
+    /// assert_eq!(found.permissions, [Permission::new("report:read")]);
+    /// assert!(test.goat.introspect("forged").await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if a store is unavailable.
+    pub async fn introspect(&self, token: &str) -> Result<Option<Introspection>> {
+        self.inner.context.introspect(token).await
+    }
+
+    /// Ends the session of an access token, also of an expired one, or of a refresh token, for a client that
+    /// revokes its token by RFC 7009. Any other text, and a token that a change of the password replaced, change
+    /// nothing, and the result does not tell.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if a store is unavailable.
+    pub async fn revoke_token(&self, token: &str, origin: &Origin) -> Result<()> {
+        self.inner.context.revoke_token(token, origin).await
     }
 
     /// Whether this goat, or a clone of it, issued the principal. Another goat in the same process may

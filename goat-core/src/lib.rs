@@ -190,8 +190,8 @@ pub mod user;
 pub mod auth {
     pub use crate::proof::{Assurance, Method, MethodName, Methods, Proof, Vouch};
     pub use crate::service::{
-        Authentication, Confirmation, Login, PasswordChanged, PreparedSignUp, Refreshed, Renewed,
-        SignUp, SignedIn, StepUp, SteppedUp, TokenPair, Uncommitted,
+        Authentication, Confirmation, Introspection, Login, PasswordChanged, PreparedSignUp,
+        Refreshed, Renewed, SignUp, SignedIn, StepUp, SteppedUp, TokenPair, Uncommitted,
     };
 }
 

@@ -112,6 +112,8 @@ pub mod permissions {
     pub const USER_DELETE: Permission = Permission::new("user:delete");
     /// Allows opening sessions of users that the operator's own system authenticated.
     pub const SESSION_CREATE: Permission = Permission::new("session:create");
+    /// Allows introspecting tokens of any user.
+    pub const TOKEN_INTROSPECT: Permission = Permission::new("token:introspect");
 }
 
 /// Whether the bytes are `full_access`, `resource:verb` or `resource:*`.

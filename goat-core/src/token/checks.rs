@@ -12,7 +12,7 @@ use super::verified::{Entry, Fingerprint, Verified};
 use super::wire::{self, Kind};
 use super::{UnknownKey, device, refused, strict};
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// A key ring, the expected claims, and a cache of verified access tokens. `T` is the cached form
 /// of the claims.
@@ -42,6 +42,17 @@ impl<T: From<AccessClaims>> Checks<T> {
         let claims = Arc::new(T::from(claims));
         self.verified.insert(fingerprint, Entry { claims: Arc::clone(&claims), validity }, now);
         Ok(claims)
+    }
+
+    /// Returns the claims of an access token that is valid, or was until it expired.
+    pub(super) fn access_or_expired(&self, token: &str, now: Timestamp) -> Result<AccessClaims> {
+        strict::check_size(token)?;
+        let payload = self.authentic(token, Kind::Access)?;
+        let (claims, validity) = wire::read_access(&payload, &self.settings)?;
+        match validity.check(now, &self.settings) {
+            Err(error) if error.kind() != ErrorKind::TokenExpired => Err(error),
+            _ => Ok(claims),
+        }
     }
 
     /// Returns the claims of a refresh token if it is valid now.

@@ -111,6 +111,15 @@ impl Tokens {
         self.0.checks.access(token, now)
     }
 
+    /// Like [`Tokens::verify_access`], for a token that may have expired.
+    pub(crate) fn verify_access_or_expired(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<AccessClaims> {
+        self.0.checks.access_or_expired(token, now)
+    }
+
     /// Verifies a refresh token. Whether it is the current one of a live session is not checked.
     ///
     /// # Errors

@@ -22,4 +22,5 @@ mod service_accounts;
 mod step_up;
 mod stored_roles;
 pub(crate) mod support;
+mod token_endpoints;
 mod unreadable_hashes;
