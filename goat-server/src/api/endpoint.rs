@@ -30,6 +30,8 @@ pub enum Rule {
     Verify,
     /// An access token of a live session, and this permission.
     Permission(Permission),
+    /// As [`Rule::Permission`], for an endpoint that changes nothing although its method is POST.
+    Lookup(Permission),
     /// As [`Rule::Permission`], without limits: for scrapers.
     Scrape(Permission),
 }
@@ -55,6 +57,7 @@ impl Rule {
             | Self::SessionControl
             | Self::Verify
             | Self::Permission(_)
+            | Self::Lookup(_)
             | Self::Scrape(_) => true,
         }
     }
@@ -121,6 +124,11 @@ impl Endpoint {
     #[must_use]
     pub const fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    /// Whether a request may change data.
+    pub(super) fn changes(&self) -> bool {
+        !self.method.is_safe() && !matches!(self.rule, Rule::Lookup(_))
     }
 
     /// Returns the endpoint under another rule.

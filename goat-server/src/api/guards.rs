@@ -94,11 +94,11 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
     // Records the user for the log, whether or not the permission check succeeds.
     let record = RecordContextLayer;
     match rule {
-        Rule::Permission(permission) | Rule::Scrape(permission) => {
+        Rule::Permission(permission) | Rule::Lookup(permission) | Rule::Scrape(permission) => {
             let required = limits.state.goat.require(permission.clone()).render_with(problem);
             // An endpoint that changes data re-reads the principal from the stores; its handler takes a
             // `FreshPrincipal`.
-            let changes = !endpoint.method().is_safe();
+            let changes = endpoint.changes();
             let required = match (changes, limits.state.http.step_up_admin) {
                 (false, _) => required,
                 (true, false) => required.fresh(),
@@ -174,9 +174,11 @@ impl<'a> Limits<'a> {
             Rule::Public(PublicLimit::Auth(bucket)) => (limits.auth, "auth", *bucket),
             Rule::Public(PublicLimit::Public) => (limits.public, "public", "public"),
             Rule::RefreshToken => (limits.refresh, "refresh", "refresh"),
-            Rule::Authenticated | Rule::SessionControl | Rule::Verify | Rule::Permission(_) => {
-                (limits.address, "address", "address")
-            }
+            Rule::Authenticated
+            | Rule::SessionControl
+            | Rule::Verify
+            | Rule::Permission(_)
+            | Rule::Lookup(_) => (limits.address, "address", "address"),
         };
         let quota = quota?;
         let proxies = self.state.http.proxies();

@@ -20,7 +20,9 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::api::extract::Page;
-use crate::api::routes::auth::{login, logout, refresh, signup, step_up, verify};
+use crate::api::routes::auth::{
+    introspect, login, logout, refresh, revoke, signup, step_up, verify,
+};
 use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, attributes, list, me, service, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
@@ -43,7 +45,7 @@ use goat_core::user::{Sort, UserKind};
     servers((url = "/", description = "This server")),
     paths(
         signup::sign_up, login::login, refresh::refresh, logout::logout,
-        step_up::step_up, verify::verify,
+        step_up::step_up, verify::verify, introspect::introspect, revoke::revoke,
         me::profile, attributes::change_own, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, attributes::change, admin::sessions, admin::revoke_sessions,
@@ -196,11 +198,19 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
     } else {
         failures.push((400, "`bad-request`: more than one `Authorization` header."));
     }
-    if operation.request_body.is_some() {
-        failures.push((400, "`malformed-json`: the body is not a JSON object."));
+    if let Some(RefOr::T(body)) = &operation.request_body {
+        let is_form = body.content.contains_key("application/x-www-form-urlencoded");
         failures.push((408, "`request-timeout`: the body did not arrive in time."));
         failures.push((413, "`payload-too-large`: the body is larger than 64 KiB."));
-        failures.push((415, "`unsupported-media-type`: the body is not `application/json`."));
+        if is_form {
+            failures.push((
+                415,
+                "`unsupported-media-type`: the body is not `application/x-www-form-urlencoded`.",
+            ));
+        } else {
+            failures.push((400, "`malformed-json`: the body is not a JSON object."));
+            failures.push((415, "`unsupported-media-type`: the body is not `application/json`."));
+        }
     }
     if *rule != Rule::Public(PublicLimit::Unlimited) {
         failures.push((429, "`rate-limited`: retry after the time in `Retry-After`."));
@@ -216,13 +226,13 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
             "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`.",
         ));
     }
-    if let Rule::Permission(permission) = rule {
+    if let Rule::Permission(permission) | Rule::Lookup(permission) = rule {
         let needs = format!("Requires the permission `{permission}`.");
         let description = operation.description.take().filter(|text| !text.is_empty());
         operation.description =
             Some(description.map_or_else(|| needs.clone(), |text| format!("{text}\n\n{needs}")));
         failures.push((403, "`forbidden`: your role lacks the required permission."));
-        if !endpoint.method().is_safe() {
+        if endpoint.changes() {
             failures.push((
                 401,
                 "`step-up-required`: this server asks for a recent authentication here.",

@@ -2,14 +2,16 @@
 
 use goat_core::Permission;
 use goat_core::access::permissions::{
-    SESSION_CREATE, USER_CHANGE_ROLE, USER_CHANGE_STATUS, USER_DELETE, USER_READ, USER_UPDATE,
-    USER_WRITE,
+    SESSION_CREATE, TOKEN_INTROSPECT, USER_CHANGE_ROLE, USER_CHANGE_STATUS, USER_DELETE, USER_READ,
+    USER_UPDATE, USER_WRITE,
 };
 
 use super::Group::{Accounts, Administration, Operations};
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
-use crate::api::routes::auth::{login, logout, refresh, signup, step_up, verify};
+use crate::api::routes::auth::{
+    introspect, login, logout, refresh, revoke, signup, step_up, verify,
+};
 use crate::api::routes::user::{admin, attributes, list, me, service, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
 
@@ -43,6 +45,8 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::post(Accounts, "/api/v1/auth/logout", SESSION_CONTROL, logout::logout),
         Endpoint::post(Accounts, "/api/v1/auth/step-up", SESSION_CONTROL, step_up::step_up),
         Endpoint::get(Accounts, "/api/v1/auth/verify", Rule::Verify, verify::verify),
+        Endpoint::post(Accounts, "/api/v1/auth/introspect", Rule::Lookup(TOKEN_INTROSPECT), introspect::introspect),
+        Endpoint::post(Accounts, "/api/v1/auth/revoke", public(Public), revoke::revoke),
 
         Endpoint::get(Accounts, "/api/v1/user", SIGNED_IN, me::profile),
         Endpoint::post(Administration, "/api/v1/user", requires(USER_WRITE), admin::create),

@@ -206,7 +206,7 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
         let right = body(method, template, &name, &user.refresh);
         // The user calls the routes about the own account, the administrator the others.
         let tokens = match endpoint.rule() {
-            Rule::Permission(_) => [&*user.access, &*admin.access],
+            Rule::Permission(_) | Rule::Lookup(_) => [&*user.access, &*admin.access],
             _ => [&*admin.refresh, &*user.access],
         };
         let bodies = [right];

@@ -1,4 +1,4 @@
-//! JSON request bodies.
+//! JSON request bodies, and the reading of any body.
 //!
 //! - The head is checked first: a media type that the body does not have, or any content coding, is 415, and a
 //!   declared length over the limit is 413, before a byte of the body is read.
@@ -44,7 +44,7 @@ where
 }
 
 /// Checks the head, and returns the declared length.
-fn check(headers: &HeaderMap, media_types: &[&str]) -> Result<Option<usize>, Rejection> {
+pub(super) fn check(headers: &HeaderMap, media_types: &[&str]) -> Result<Option<usize>, Rejection> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
         (Some(value), None) if is_one_of(media_types, value) => {}
@@ -86,7 +86,10 @@ fn trim(text: &str) -> &str {
 }
 
 /// Reads a body to its end, or to the limit.
-async fn collect(mut body: Body, declared: Option<usize>) -> Result<Secret<Vec<u8>>, Rejection> {
+pub(super) async fn collect(
+    mut body: Body,
+    declared: Option<usize>,
+) -> Result<Secret<Vec<u8>>, Rejection> {
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(Rejection::TooLarge);
     }

@@ -337,12 +337,12 @@ fn bounded(parts: &Parts) -> Result<Option<&str>, Rejection> {
 }
 
 /// Returns the parameters of a query, as they were sent.
-fn pairs(query: Option<&str>) -> impl Iterator<Item = &str> {
+pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = &str> {
     query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty())
 }
 
 /// Percent-decodes a text; `None` if an escape is malformed or the result is not UTF-8.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -20,6 +20,8 @@ use super::query::MOST_PARAMETERS;
 pub enum Rejection {
     /// The body is not declared as JSON in UTF-8.
     MediaType,
+    /// The body is not declared as a form in UTF-8.
+    FormMediaType,
     /// The body is declared as compressed or otherwise encoded.
     ContentEncoding,
     /// The body is longer than [`BODY_LIMIT`].
@@ -41,7 +43,9 @@ impl Rejection {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::MediaType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::FormMediaType | Self::ContentEncoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BrokenBody | Self::Malformed(_) | Self::TooManyParameters | Self::Invalid(_) => {
                 StatusCode::BAD_REQUEST
@@ -54,7 +58,9 @@ impl Rejection {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::MediaType | Self::ContentEncoding => "unsupported-media-type",
+            Self::MediaType | Self::FormMediaType | Self::ContentEncoding => {
+                "unsupported-media-type"
+            }
             Self::TooLarge => "payload-too-large",
             Self::BrokenBody | Self::TooManyParameters => "bad-request",
             Self::Malformed(_) => "malformed-json",
@@ -66,7 +72,9 @@ impl Rejection {
     /// Returns a short title, always the same for a code.
     const fn title(&self) -> &'static str {
         match self {
-            Self::MediaType | Self::ContentEncoding => "Unsupported media type",
+            Self::MediaType | Self::FormMediaType | Self::ContentEncoding => {
+                "Unsupported media type"
+            }
             Self::TooLarge => "Payload too large",
             Self::BrokenBody | Self::TooManyParameters => "Bad request",
             Self::Malformed(_) => "Malformed JSON",
@@ -81,6 +89,10 @@ impl Rejection {
         match self {
             Self::MediaType => {
                 "The body must be JSON in UTF-8. Send it with `Content-Type: application/json`."
+                    .into()
+            }
+            Self::FormMediaType => {
+                "The body must be a form in UTF-8. Send it with `Content-Type: application/x-www-form-urlencoded`."
                     .into()
             }
             Self::ContentEncoding => {
@@ -157,6 +169,7 @@ mod tests {
     fn rejections_have_documented_status_and_code() {
         let table = [
             (Rejection::MediaType, 415, "unsupported-media-type"),
+            (Rejection::FormMediaType, 415, "unsupported-media-type"),
             (Rejection::ContentEncoding, 415, "unsupported-media-type"),
             (Rejection::TooLarge, 413, "payload-too-large"),
             (Rejection::BrokenBody, 400, "bad-request"),

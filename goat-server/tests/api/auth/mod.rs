@@ -1,9 +1,11 @@
 //! `/api/v1/auth`.
 
 mod cookies;
+mod introspect;
 mod login;
 mod logout;
 mod refresh;
+mod revoke;
 mod signup;
 mod step_up;
 mod verify;

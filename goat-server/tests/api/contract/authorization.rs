@@ -24,7 +24,10 @@ fn expected(rule: &Rule, caller: &Caller) -> Option<(u16, &'static str)> {
         (Rule::Public(_) | Rule::RefreshToken, _) => None,
         (_, None) => Some((401, "unauthenticated")),
         (Rule::Authenticated | Rule::SessionControl | Rule::Verify, Some(_)) => None,
-        (Rule::Permission(permission) | Rule::Scrape(permission), Some(_)) => {
+        (
+            Rule::Permission(permission) | Rule::Lookup(permission) | Rule::Scrape(permission),
+            Some(_),
+        ) => {
             let held = caller.permissions;
             let has = held.contains(&permission.as_str()) || held.contains(&"full_access");
             (!has).then_some((403, "forbidden"))
@@ -141,6 +144,7 @@ fn public_routes_are_exactly_these() {
             "POST /api/v1/auth/signup",
             "POST /api/v1/auth/login",
             "POST /api/v1/auth/refresh",
+            "POST /api/v1/auth/revoke",
             "GET /.well-known/jwks.json",
             "GET /api/health",
             "GET /api/ready",

@@ -139,7 +139,9 @@ async fn permission_precedes_path_query_and_body() {
     let app = TestApp::new().await;
     let client = app.client().await;
     for endpoint in table() {
-        let Rule::Permission(permission) = endpoint.rule() else { continue };
+        let (Rule::Permission(permission) | Rule::Lookup(permission)) = endpoint.rule() else {
+            continue;
+        };
         let path = format!("{}?unknown=1", endpoint.path());
         let request = app.request(endpoint.method().clone(), &path).bearer(&client.token);
         let response = request.body("text/plain", "what?").send().await;

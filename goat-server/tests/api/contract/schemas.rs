@@ -84,6 +84,20 @@ impl Generator {
         }
     }
 
+    /// A form, which may have other members too.
+    fn form(&mut self, schema: &Value) -> String {
+        let pointer = schema["$ref"].as_str().and_then(|text| text.strip_prefix('#'));
+        let schema = self.document.pointer(pointer.expect("a name")).expect("a schema").clone();
+        assert_eq!(schema["additionalProperties"], Value::Null, "{schema}");
+        let members = schema["properties"].as_object().expect("members").iter();
+        let pairs = members.map(|(name, member)| {
+            let text = self.value(member).as_str().expect("a text").to_owned();
+            let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            format!("{name}={escaped}")
+        });
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
     /// Attributes of keys that users may change themselves, which a schema cannot express.
     fn attributes(&mut self, value: &Value) -> Map<String, Value> {
         let mut attributes = Map::new();
@@ -211,6 +225,11 @@ async fn h9_requests_generated_from_the_schemas_are_never_refused_as_invalid() {
             let body = (!schema.is_null()).then(|| generator.value(schema));
             if let Some(body) = &body {
                 request = request.json(body);
+            }
+            let form = &operation["requestBody"]["content"]["application/x-www-form-urlencoded"];
+            if !form.is_null() {
+                let form = generator.form(&form["schema"]);
+                request = request.body("application/x-www-form-urlencoded", form);
             }
             let response = request.send().await;
             assert!(response.status < 500, "{method} {target} {body:?}: {}", response.json);

@@ -107,10 +107,12 @@ replayed![
     tokens::refresh_and_reuse(AS_IS),
     tokens::expiry(AS_IS),
     tokens::verify(AS_IS),
+    tokens::introspection_and_revocation(AS_IS),
     sessions::list_and_revoke_sessions(AS_IS),
     sessions::session_limit(|setup| setup.goat.sessions_per_user = 3),
     users::user_administration(AS_IS),
     users::user_list(AS_IS),
+    users::service_accounts(AS_IS),
     users::own_account(|setup| {
         setup.goat.self_attributes = ["locale", "theme"].map(str::to_owned).to_vec();
     }),

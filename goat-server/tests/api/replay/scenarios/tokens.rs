@@ -84,3 +84,26 @@ pub(crate) async fn verify(run: &mut Run) {
     run.wait(400);
     run.get(VERIFY, &users[1]).await;
 }
+
+pub(crate) async fn introspection_and_revocation(run: &mut Run) {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let boss = run.member("boss", "admin").await;
+    let oli = run.member("oli", "operator").await;
+    let carl = run.member("carl", "client").await;
+    run.wait(60);
+    let next = carl.refreshed(&run.refresh(&carl.refresh).await);
+    for token in [&oli.access, &carl.access, &carl.refresh, &next.refresh, "nonsense", ""] {
+        for by in [&boss, &oli] {
+            let form = format!("token={token}&token_type_hint=access_token");
+            run.call("POST /api/v1/auth/introspect").by(by).text(FORM, &form).send().await;
+        }
+    }
+    run.wait(400);
+    for token in [&oli.access, &next.access, &carl.refresh, "nonsense", ""] {
+        let form = format!("token={token}");
+        run.call("POST /api/v1/auth/revoke").text(FORM, &form).send().await;
+        run.refresh(&oli.refresh).await;
+        run.refresh(&next.refresh).await;
+    }
+    run.refresh(&boss.refresh).await;
+}

@@ -194,3 +194,40 @@ pub(crate) async fn own_account(run: &mut Run) {
     run.send(&delete, &boss, json!({"current_password": PASSWORD})).await;
     run.get(USER, &bob).await;
 }
+
+pub(crate) async fn service_accounts(run: &mut Run) {
+    let boss = run.member("boss", "admin").await;
+    let oli = run.member("oli", "operator").await;
+    let mut id = String::new();
+    for (by, body) in [
+        (&boss, json!({"name": "backup"})),
+        (&boss, json!({"name": "Backup", "role": "operator"})),
+        (&boss, json!({"name": "a b"})),
+        (&boss, json!({"name": "robot", "role": "admin"})),
+        (&oli, json!({"name": "other"})),
+    ] {
+        run.wait(1);
+        let response = run.send(&format!("POST {USER}/service"), by, body).await;
+        if id.is_empty() {
+            id = text(&response.data()["id"]);
+        }
+    }
+    run.try_login("backup@service.invalid", PASSWORD).await;
+    let body = json!({"email": "new@service.invalid", "password": PASSWORD});
+    run.send(&format!("POST {USER}"), &boss, body).await;
+    for (line, body) in [
+        (format!("POST {USER}/{id}/session"), json!({"method": "ldap"})),
+        (format!("PUT {USER}/{id}"), json!({"password": OTHER_PASSWORD})),
+        (format!("PATCH {USER}/{id}/change-role"), json!({"role": "operator"})),
+        (format!("PATCH {USER}/{id}/change-status"), json!({"status": "suspended"})),
+        (format!("DELETE {USER}"), json!({"current_password": PASSWORD})),
+    ] {
+        run.send(&line, &boss, body).await;
+    }
+    for query in ["", "&sort=email", "&sort=-last_login_at", "&search=ba", "&status=suspended"] {
+        for kind in ["service", "person", "robot"] {
+            run.get(&format!("{USER}/list?kind={kind}{query}"), &boss).await;
+        }
+    }
+    run.call(&format!("DELETE {USER}/{id}")).by(&boss).send().await;
+}
