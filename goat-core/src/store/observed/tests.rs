@@ -448,7 +448,7 @@ async fn every_call_without_a_reply_is_unavailable_at_the_timeout() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 31);
+    assert_eq!(calls, 38);
 }
 
 /// O1
