@@ -13,7 +13,7 @@ use http::request::Parts;
 
 use crate::address::ClientAddress;
 use crate::request::origin::Origin;
-use crate::request::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal};
+use crate::request::principal::{Anonymous, FreshPrincipal, FreshSlot, Principal, RecentPrincipal};
 use crate::request::token_principal::{OfflineIdentity, TokenPrincipal};
 use crate::response::decisions::LimitDecisions;
 use crate::response::denial::Denial;
@@ -134,6 +134,28 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshPrincipal {
                 None => {
                     "a handler takes a FreshPrincipal, but no layer made one: add \
                      .route_layer(goat.require(..).fresh()) to the route"
+                }
+            });
+            rejection(error, request)
+        })
+    }
+}
+
+/// 500 if the route does not require a recent proof, or if the principal was taken before.
+impl<S: Send + Sync> FromRequestParts<S> for RecentPrincipal {
+    type Rejection = Denial;
+
+    async fn from_request_parts(request: &mut Parts, _: &S) -> Result<Self, Denial> {
+        Self::take(&request.extensions).ok_or_else(|| {
+            let slot = request.extensions.get::<FreshSlot>();
+            let error = layer_order_error(match slot.is_some_and(|slot| !slot.is_full()) {
+                true => {
+                    "a RecentPrincipal was taken twice in one request, and it authorizes one \
+                     operation: let only the handler take it, and no middleware before it"
+                }
+                false => {
+                    "a handler takes a RecentPrincipal, but no layer made one: add \
+                     .route_layer(goat.require(..).recent()) to the route"
                 }
             });
             rejection(error, request)

@@ -60,7 +60,8 @@
 //!
 //! Beside the layers:
 //!
-//! - [`Principal`] and [`FreshPrincipal`]: the authenticated user, from the cache or read again.
+//! - [`Principal`], [`FreshPrincipal`] and [`RecentPrincipal`]: the authenticated user, from the cache, read
+//!   again, or with a recent proof.
 //! - [`cookie`]: tokens in cookies, with a CSRF check.
 //! - [`Problem`]: problem documents (RFC 9457), for rejections and for the errors of handlers.
 //! - [`Denial`] and [`RenderDenial`]: the reason of a rejection in the response's extensions, and its
@@ -309,7 +310,7 @@ pub use limit::LimitLayer;
 pub use request::bearer::{BearerError, bearer};
 pub use request::origin::Origin;
 pub use request::path_template::PathTemplate;
-pub use request::principal::{FreshPrincipal, Principal};
+pub use request::principal::{FreshPrincipal, Principal, RecentPrincipal};
 pub use request::request_id::RequestId;
 pub use require::{IntoRequirement, RequireLayer, Requirement};
 pub use response::body::ResponseBody;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use goat_core::{Actor, Goat, Result};
 use http::Extensions;
@@ -131,6 +131,17 @@ impl Principal {
         goat.reauthenticate(&self.0).await.map(FreshPrincipal)
     }
 
+    /// Reads session, user and permissions from the stores again, and requires a recent proof of the session:
+    /// for handlers that validate their input first. [`RequireLayer::recent`](crate::RequireLayer::recent)
+    /// does so before the handler.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Goat::require_recent`].
+    pub async fn recent(&self, goat: &Goat) -> Result<RecentPrincipal> {
+        goat.require_recent(&self.0).await.map(RecentPrincipal)
+    }
+
     /// Returns goat-core's principal.
     #[must_use]
     pub fn into_inner(self) -> goat_core::Principal {
@@ -218,7 +229,7 @@ impl FreshPrincipal {
     /// Takes the fresh principal of a request, if a layer stored one. A second call returns `None`.
     #[must_use]
     pub fn take(extensions: &Extensions) -> Option<Self> {
-        extensions.get::<FreshSlot>()?.take().map(Self)
+        extensions.get::<FreshSlot>()?.take().map(|held| Self(held.into()))
     }
 
     /// Returns goat-core's fresh principal.
@@ -254,18 +265,138 @@ impl fmt::Debug for FreshPrincipal {
     }
 }
 
-/// Holds a fresh principal until a handler takes it. Clones of the extensions share the slot, since a fresh
-/// principal cannot be cloned.
-#[derive(Clone)]
-pub struct FreshSlot(Arc<Mutex<Option<goat_core::FreshPrincipal>>>);
+/// A fresh principal whose session was proven a short time ago, by
+/// [`RequireLayer::recent`](crate::RequireLayer::recent) or [`Principal::recent`]. Services that change the
+/// user's own credentials take goat-core's, so that a handler without the check does not compile:
+///
+/// ```
+/// use goat_tower::RecentPrincipal;
+///
+/// /// Changes a credential that the application keeps.
+/// async fn pair_device(me: RecentPrincipal) -> String {
+///     format!("paired for {}", me.user())
+/// }
+/// ```
+///
+/// A handler takes it out of the request, once, as a [`FreshPrincipal`]; a route that requires a recent proof
+/// gives either of them.
+///
+/// ```
+/// use goat_core::testing::TestGoat;
+/// use goat_tower::{GoatExt, RecentPrincipal, Requirement};
+/// use http::{Request, Response};
+/// use http_body_util::Empty;
+/// use std::time::Duration;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let test = TestGoat::new();
+/// let layer = test.goat.require(Requirement::signed_in()).recent();
+/// let service = layer.layer(service_fn(async |request: Request<()>| {
+///     let me = RecentPrincipal::take(request.extensions()).expect("a recent proof");
+///     assert_eq!(me.role().as_str(), "client");
+///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+/// }));
+///
+/// let alice = test.sign_in("alice", []).await;
+/// let request = || Request::builder().header("authorization", alice.bearer()).body(());
+/// assert_eq!(service.clone().oneshot(request()?).await?.status(), 200);
+/// test.clock.advance(Duration::from_secs(301));
+/// assert_eq!(service.oneshot(request()?).await?.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+pub struct RecentPrincipal(goat_core::RecentPrincipal);
 
-impl FreshSlot {
-    pub(crate) fn holding(fresh: goat_core::FreshPrincipal) -> Self {
-        Self(Arc::new(Mutex::new(Some(fresh))))
+impl RecentPrincipal {
+    /// Takes the recent principal of a request, if a layer stored one. A second call returns `None`.
+    #[must_use]
+    pub fn take(extensions: &Extensions) -> Option<Self> {
+        extensions.get::<FreshSlot>()?.take_recent().map(Self)
     }
 
-    fn take(&self) -> Option<goat_core::FreshPrincipal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Returns goat-core's recent principal.
+    #[must_use]
+    pub fn into_inner(self) -> goat_core::RecentPrincipal {
+        self.0
+    }
+}
+
+impl Deref for RecentPrincipal {
+    type Target = goat_core::Principal;
+
+    fn deref(&self) -> &goat_core::Principal {
+        self.0.principal()
+    }
+}
+
+impl From<RecentPrincipal> for goat_core::RecentPrincipal {
+    fn from(recent: RecentPrincipal) -> Self {
+        recent.0
+    }
+}
+
+impl From<RecentPrincipal> for Actor {
+    fn from(recent: RecentPrincipal) -> Self {
+        recent.0.into()
+    }
+}
+
+impl fmt::Debug for RecentPrincipal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A principal from the stores, with what was checked of its session.
+pub(crate) enum Held {
+    Fresh(goat_core::FreshPrincipal),
+    Recent(goat_core::RecentPrincipal),
+}
+
+impl From<Held> for goat_core::FreshPrincipal {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Fresh(fresh) => fresh,
+            Held::Recent(recent) => recent.into(),
+        }
+    }
+}
+
+/// Holds a fresh or recent principal until a handler takes it. Clones of the extensions share the slot, since
+/// neither can be cloned.
+#[derive(Clone)]
+pub struct FreshSlot(Arc<Mutex<Option<Held>>>);
+
+impl FreshSlot {
+    pub(crate) fn holding(held: Held) -> Self {
+        Self(Arc::new(Mutex::new(Some(held))))
+    }
+
+    /// Whether it holds a principal that no handler has taken.
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn take(&self) -> Option<Held> {
+        self.lock().take()
+    }
+
+    fn take_recent(&self) -> Option<goat_core::RecentPrincipal> {
+        let mut held = self.lock();
+        match held.take() {
+            Some(Held::Recent(recent)) => Some(recent),
+            other => {
+                *held = other;
+                None
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -20,7 +20,7 @@ use tower_layer::Layer;
 
 use crate::authenticate::{Identity, Source, identify};
 use crate::guard::{Check, Guard, Guarded, Rejection, ResponseHeaders};
-use crate::request::principal::FreshSlot;
+use crate::request::principal::{FreshSlot, Held};
 use crate::response::denial::{Denial, ProblemDetails, RenderDenial};
 
 pub use into_requirement::IntoRequirement;
@@ -159,7 +159,8 @@ impl RequireLayer {
 
     /// As [`fresh`](Self::fresh), and requires that the session was proven a short time ago, as
     /// [`Settings::recent`](goat_core::Settings::recent) says: otherwise a 401 `step-up-required`, once the
-    /// requirement is met.
+    /// requirement is met. It leaves a [`RecentPrincipal`](crate::RecentPrincipal), which a handler may take
+    /// as a [`FreshPrincipal`](crate::FreshPrincipal) too.
     ///
     /// ```
     /// use goat_core::access::permissions::USER_DELETE;
@@ -180,7 +181,7 @@ fn require_recent(goat: &Goat, principal: &Principal) -> Refresh<Goat> {
     let (goat, principal) = (goat.clone(), principal.clone());
     Box::pin(async move {
         let recent = goat.require_recent(&principal).await?;
-        Ok((recent.principal().clone(), FreshSlot::holding(recent.into())))
+        Ok((recent.principal().clone(), FreshSlot::holding(Held::Recent(recent))))
     })
 }
 
@@ -189,7 +190,7 @@ fn reauthenticate(goat: &Goat, principal: &Principal) -> Refresh<Goat> {
     let (goat, principal) = (goat.clone(), principal.clone());
     Box::pin(async move {
         let fresh = goat.reauthenticate(&principal).await?;
-        Ok((fresh.principal().clone(), FreshSlot::holding(fresh)))
+        Ok((fresh.principal().clone(), FreshSlot::holding(Held::Fresh(fresh))))
     })
 }
 

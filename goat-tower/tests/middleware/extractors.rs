@@ -10,7 +10,7 @@ use axum::routing::{delete, get};
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::{Actor, Permission, Quota};
 use goat_tower::address::ClientAddress;
-use goat_tower::{FreshPrincipal, GoatExt, Origin, Principal};
+use goat_tower::{FreshPrincipal, GoatExt, Origin, Principal, RecentPrincipal, Requirement};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
@@ -31,6 +31,16 @@ async fn fresh(Extension(test): Extension<TestGoat>, fresh: FreshPrincipal) -> i
 }
 
 async fn twice(_: FreshPrincipal, _: FreshPrincipal) {}
+
+async fn recent(me: RecentPrincipal) -> String {
+    me.user().to_string()
+}
+
+async fn recent_as_fresh(me: FreshPrincipal) -> String {
+    me.user().to_string()
+}
+
+async fn recent_twice(_: RecentPrincipal, _: RecentPrincipal) {}
 
 async fn address(address: ClientAddress) -> String {
     address.to_string()
@@ -251,5 +261,35 @@ async fn users_are_counted_per_route() {
         (&bob, "/users/9", 200),
     ] {
         assert_eq!(fetch(app.clone(), "GET", path, Some(user)).await.0, expected, "{path}");
+    }
+}
+
+/// G6: a handler that takes a `RecentPrincipal` runs only behind a layer that required a recent proof.
+#[tokio::test]
+async fn recent_principal_comes_from_a_layer_that_requires_a_recent_proof() {
+    let test = TestGoat::new();
+    let alice = test.sign_in("alice", []).await;
+    let id = alice.user.id.to_string();
+    let goat = &test.goat;
+    let anyone = Requirement::signed_in;
+    let app = Router::new()
+        .route("/recent", get(recent).route_layer(goat.require(anyone()).recent()))
+        .route("/fresh", get(recent_as_fresh).route_layer(goat.require(anyone()).recent()))
+        .route("/unproven", get(recent).route_layer(goat.require(anyone()).fresh()))
+        .route("/twice", get(recent_twice).route_layer(goat.require(anyone()).recent()))
+        .route("/alone", get(recent))
+        .layer(goat.authenticate());
+    for path in ["/recent", "/fresh"] {
+        let answer = fetch(app.clone(), "GET", path, Some(&alice)).await;
+        assert_eq!(answer, (200, id.clone()), "{path}");
+    }
+    for path in ["/unproven", "/twice", "/alone"] {
+        assert_eq!(fetch(app.clone(), "GET", path, Some(&alice)).await.0, 500, "{path}");
+    }
+    test.clock.advance(std::time::Duration::from_secs(301));
+    for path in ["/recent", "/fresh", "/twice"] {
+        let (status, body) = fetch(app.clone(), "GET", path, Some(&alice)).await;
+        assert_eq!(status, 401, "{path}");
+        assert!(body.contains("step-up-required"), "{path}: {body}");
     }
 }
