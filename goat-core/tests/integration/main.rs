@@ -15,3 +15,5 @@ mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 mod shared_cache;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod upgrade;

@@ -12,7 +12,7 @@ use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::{Failpoints, ManualClock, PlainHasher};
-use goat_core::token::{TokenKeys, TokenSettings, Verifier};
+use goat_core::token::{TokenKeys, TokenSettings, Tokens, Verifier};
 use goat_core::user::NewUser;
 use goat_core::{
     Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret, Settings,
@@ -297,6 +297,11 @@ impl Harness {
     pub(crate) fn verifier(&self) -> Verifier {
         let (keys, clock) = (self.keys.jwks().to_string(), Arc::new(self.clock.clone()));
         Verifier::with_clock(keys, TokenSettings::default(), clock).expect("public keys")
+    }
+
+    /// The tokens of this goat, to sign some by hand.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.keys.clone(), TokenSettings::default())
     }
 
     /// A second node that receives the first node's invalidations.
