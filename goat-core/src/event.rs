@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
-use crate::id::{SessionId, UserId};
+use crate::id::{KeyId, SessionId, UserId};
 use crate::proof::MethodName;
 use crate::user::{Email, User};
 
@@ -51,6 +51,12 @@ pub enum EventKind {
     AttributesChanged(Vec<String>),
     /// A wrong current password was presented.
     WrongPassword,
+    /// An API key was created.
+    KeyCreated,
+    /// An API key was revoked.
+    KeyRevoked,
+    /// This many API keys, those of all users, were revoked.
+    KeysRevoked(u64),
     /// A user was created.
     UserCreated,
     /// A user's role was changed.
@@ -95,6 +101,9 @@ impl EventKind {
             Self::EmailChanged => "email-changed",
             Self::AttributesChanged(_) => "attributes-changed",
             Self::WrongPassword => "wrong-password",
+            Self::KeyCreated => "key-created",
+            Self::KeyRevoked => "key-revoked",
+            Self::KeysRevoked(_) => "keys-revoked",
             Self::UserCreated => "user-created",
             Self::RoleChanged => "role-changed",
             Self::StatusChanged => "status-changed",
@@ -134,6 +143,8 @@ pub struct Event {
     pub user: Option<UserId>,
     /// The affected session.
     pub session: Option<SessionId>,
+    /// The affected API key.
+    pub key: Option<KeyId>,
     /// The method behind the proof, of a sign-in or a step-up: `password`, or the application's name for its own.
     pub method: Option<MethodName>,
     /// The affected role, of a change of roles or permissions.
@@ -155,6 +166,7 @@ impl Event {
             actor,
             user: None,
             session: None,
+            key: None,
             method: None,
             role: None,
             address: None,
@@ -175,6 +187,11 @@ impl Event {
 
     pub(crate) fn in_session(mut self, session: SessionId) -> Self {
         self.session = Some(session);
+        self
+    }
+
+    pub(crate) fn of_key(mut self, key: KeyId) -> Self {
+        self.key = Some(key);
         self
     }
 

@@ -18,7 +18,7 @@ use crate::password::{BulkheadLoad, HashError, check_sample};
 use crate::proof::{Proof, Vouch};
 use crate::secret::Secret;
 use crate::service::{
-    Authentication, Context, FreshPrincipal, Introspection, Login, PreparedSignUp, Principal,
+    Authentication, Context, FreshPrincipal, Introspection, Keys, Login, PreparedSignUp, Principal,
     RecentPrincipal, Refreshed, Renewed, Roles, Sessions, SignUp, SignedIn, StepUp, SteppedUp,
     Uncommitted, Users,
 };
@@ -77,6 +77,7 @@ struct Inner {
     users: Users,
     sessions: Sessions,
     roles: Roles,
+    keys: Keys,
     limits: Limits,
     shared_cache: Option<SharedCacheStats>,
     #[cfg(any(test, feature = "testing"))]
@@ -111,6 +112,7 @@ impl Goat {
             users: Users::new(Arc::clone(&context)),
             sessions: Sessions::new(Arc::clone(&context)),
             roles: Roles::new(Arc::clone(&context)),
+            keys: Keys::new(Arc::clone(&context)),
             limits,
             shared_cache,
             context,
@@ -136,6 +138,12 @@ impl Goat {
     #[must_use]
     pub fn roles(&self) -> &Roles {
         &self.inner.roles
+    }
+
+    /// Returns the service of API keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
     }
 
     /// Returns the rate limits.

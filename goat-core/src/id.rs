@@ -135,6 +135,8 @@ identifiers! {
     GrantId;
     /// Identifies a challenge.
     ChallengeId;
+    /// Identifies an API key.
+    KeyId;
 }
 
 #[cfg(test)]

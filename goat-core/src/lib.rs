@@ -134,6 +134,7 @@
 //! | sign-up, login, authentication, refresh, logout | the methods of [`Goat`], with their types in [`auth`] |
 //! | manage users | [`Users`], [`user`] |
 //! | list and revoke sessions | [`Sessions`], [`session`] |
+//! | create, list and revoke API keys | [`Keys`], [`key`] |
 //! | manage permissions and roles | [`Roles`], [`access`], [`RoleSet`] |
 //! | rate limiting | [`Goat::limits`], [`limit`] |
 //! | authorize an operation | [`Principal`], [`FreshPrincipal`], [`RecentPrincipal`], [`Actor`] |
@@ -168,6 +169,7 @@ pub mod event;
 mod goat;
 mod id;
 pub mod invalidation;
+pub mod key;
 pub mod limit;
 mod page;
 pub mod password;
@@ -201,11 +203,13 @@ pub use builder::Builder;
 pub use clock::{Clock, SystemClock, Time, Timestamp};
 pub use error::{Error, ErrorKind, RequiredProof, Result, StoreError, Violation};
 pub use goat::Goat;
-pub use id::{ChallengeId, GrantId, InvalidId, SessionId, TokenId, UserId};
+pub use id::{ChallengeId, GrantId, InvalidId, KeyId, SessionId, TokenId, UserId};
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;
-pub use service::{Actor, FreshPrincipal, Principal, RecentPrincipal, Roles, Sessions, Users};
+pub use service::{
+    Actor, FreshPrincipal, Keys, Principal, RecentPrincipal, Roles, Sessions, Users,
+};
 pub use settings::{Settings, Signup};
 pub use store::stores::Stores;
 pub use user::account::{Status, User};

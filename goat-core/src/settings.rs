@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::access::Role;
 use crate::error::{Error, Result};
+use crate::key::KeyPrefix;
 use crate::password::PasswordPolicy;
 use crate::quota::Quota;
 use crate::user::{Attributes, Status};
@@ -35,6 +36,14 @@ pub struct Settings {
     pub recent: Duration,
     /// Maximum number of sessions per user; a further login evicts the oldest. Default 50.
     pub sessions_per_user: u32,
+    /// The longest life of an API key, which is also the default, at least one minute. `None` for keys that
+    /// may live without an end. Default 365 days.
+    pub key_ttl: Option<Duration>,
+    /// The text before the underscore of API keys, by which secret scanners find them. Keys with an earlier
+    /// prefix stop working. Default `goat`.
+    pub key_prefix: KeyPrefix,
+    /// Maximum number of API keys per user, expired ones included. Default 50.
+    pub keys_per_user: u32,
     /// Maximum age of cached session state if invalidations are lost. Zero disables the cache. Default
     /// one second.
     pub cache_staleness: Duration,
@@ -86,6 +95,9 @@ impl Default for Settings {
             refresh_leeway: Duration::from_secs(10),
             recent: Duration::from_secs(5 * 60),
             sessions_per_user: 50,
+            key_ttl: Some(Duration::from_secs(8760 * 3600)),
+            key_prefix: KeyPrefix::default(),
+            keys_per_user: 50,
             cache_staleness: Duration::from_secs(1),
             cache_entries: 100_000,
             access_token_permissions: false,
@@ -139,7 +151,8 @@ impl Settings {
             ("recent", self.recent, MINUTE, HOUR),
             ("cache_staleness", self.cache_staleness, Duration::ZERO, MINUTE),
         ];
-        for (name, value, least, most) in bounds {
+        let key_ttl = self.key_ttl.map(|ttl| ("key_ttl", ttl, MINUTE, TEN_YEARS));
+        for (name, value, least, most) in bounds.into_iter().chain(key_ttl) {
             if value < least || value > most {
                 return Err(Error::configuration(format!(
                     "{name} is {value:?} and must be from {least:?} to {most:?}"

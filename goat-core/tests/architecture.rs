@@ -18,6 +18,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
             "challenge",
             "proof",
             "session",
+            "key",
             "user",
             "limit",
             "password",

@@ -263,10 +263,11 @@ impl Context {
         Ok(self.stores.challenges.purge(self.time.now(), most).await?)
     }
 
-    /// Completes the deletion of a user: ends the sessions, and emits the event.
+    /// Completes the deletion of a user: ends the sessions, deletes challenges and keys, and emits the event.
     pub(super) async fn deleted(&self, account: &Account, actor: EventActor) {
         self.end_sessions(&account.user, account.epoch, None, actor.clone()).await;
         self.remove_challenges(account.user.id).await;
+        self.delete_keys(account.user.id).await;
         self.emit(EventKind::UserDeleted, actor, &account.user);
     }
 }

@@ -150,6 +150,11 @@ impl Principal {
         self.0.rights.allow(permission)
     }
 
+    /// Returns the rights of the role.
+    pub(super) fn rights(&self) -> &Rights {
+        &self.0.rights
+    }
+
     pub(super) fn require(&self, permission: &Permission) -> Result<(), ErrorKind> {
         if self.may(permission) { Ok(()) } else { Err(ErrorKind::Forbidden) }
     }

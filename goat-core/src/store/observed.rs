@@ -21,23 +21,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::shared_cache::{self, CacheEntry, CacheKey, Lookup, SharedCache};
-use super::{Stores, challenges, roles, sessions, users};
+use super::{Stores, challenges, keys, roles, sessions, users};
 use crate::access::{Role, RoleRows};
 use crate::challenge::{Challenge, Purpose, Subject};
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::event::Observer;
-use crate::id::{ChallengeId, SessionId, UserId};
+use crate::id::{ChallengeId, KeyId, SessionId, UserId};
 use crate::invalidation::{self, Invalidation, InvalidationStats, Invalidations, Listener};
+use crate::key::{Key, StoredKey};
 use crate::limit::{
     self, LimitKey, LimitLoad, LimitStore, Quota, StoreAcquire, StoreDecision, StoreReply,
 };
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, ChallengeStore, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome,
-    Rotated, Rotation, SessionStore, SessionView, StoreTransaction, UserStore, UserWrite,
-    UserWriteOutcome,
+    Aged, ChallengeStore, Created, KeyStore, KeyView, Rehashed, Replaced, Revoked, RoleStore,
+    RoleWrite, RoleWriteOutcome, Rotated, Rotation, SessionStore, SessionView, StoreTransaction,
+    UserStore, UserWrite, UserWriteOutcome,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -72,6 +73,7 @@ impl Stores {
             roles: Arc::new(policy.over(self.roles)),
             sessions: Arc::new(policy.over(self.sessions)),
             challenges: Arc::new(policy.over(self.challenges)),
+            keys: Arc::new(policy.over(self.keys)),
             limits: Arc::new(policy.over(self.limits)),
             invalidations: Arc::new(policy.over(self.invalidations)),
             shared_cache: self.shared_cache.map(|cache| Arc::new(policy.over(cache)) as _),
@@ -342,6 +344,33 @@ impl ChallengeStore for Observed<dyn ChallengeStore> {
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         self.policy.call(challenges::operation::PURGE, self.inner.purge(now, most)).await
+    }
+}
+
+#[async_trait]
+impl KeyStore for Observed<dyn KeyStore> {
+    async fn create(&self, key: &StoredKey, most: u32) -> Result<Created, StoreError> {
+        self.policy.call(keys::operation::CREATE, self.inner.create(key, most)).await
+    }
+
+    async fn find(&self, id: KeyId) -> Result<Option<KeyView>, StoreError> {
+        self.policy.call(keys::operation::FIND, self.inner.find(id)).await
+    }
+
+    async fn list(&self, owner: UserId, page: PageRequest) -> Result<Page<Key>, StoreError> {
+        self.policy.call(keys::operation::LIST, self.inner.list(owner, page)).await
+    }
+
+    async fn revoke(&self, owner: UserId, id: KeyId) -> Result<bool, StoreError> {
+        self.policy.call(keys::operation::REVOKE, self.inner.revoke(owner, id)).await
+    }
+
+    async fn revoke_all(&self, owner: Option<UserId>) -> Result<u64, StoreError> {
+        self.policy.call(keys::operation::REVOKE_ALL, self.inner.revoke_all(owner)).await
+    }
+
+    async fn used(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.policy.call(keys::operation::USED, self.inner.used(uses)).await
     }
 }
 

@@ -8,7 +8,7 @@ use crate::limit::LimitStore;
 use super::shared_cache::SharedCache;
 #[cfg(feature = "sqlite")]
 use super::sql;
-use super::{ChallengeStore, RoleStore, SessionStore, UserStore, memory};
+use super::{ChallengeStore, KeyStore, RoleStore, SessionStore, UserStore, memory};
 
 /// The storage: one port per concern, so that backends can be mixed.
 ///
@@ -33,6 +33,8 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionStore>,
     /// Challenges, kept in the database of the users where there is one.
     pub challenges: Arc<dyn ChallengeStore>,
+    /// API keys, kept in the database of the users where there is one.
+    pub keys: Arc<dyn KeyStore>,
     /// Counters of rate limits.
     pub limits: Arc<dyn LimitStore>,
     /// The invalidation channel between nodes.
@@ -48,7 +50,8 @@ impl Stores {
         let directory = Arc::new(memory::MemoryDirectory::default());
         Self {
             users: Arc::clone(&directory) as _,
-            roles: directory,
+            roles: Arc::clone(&directory) as _,
+            keys: directory,
             sessions: Arc::new(memory::MemorySessions::default()),
             challenges: Arc::new(memory::MemoryChallenges::default()),
             limits: Arc::new(memory::MemoryLimits::default()),
@@ -57,8 +60,8 @@ impl Stores {
         }
     }
 
-    /// Stores users, permissions, sessions and challenges in a SQLite file, which is created and migrated as
-    /// needed, and limits in the process. The file may contain tables of the application's own.
+    /// Stores users, permissions, sessions, challenges and API keys in a SQLite file, which is created and
+    /// migrated as needed, and limits in the process. The file may contain tables of the application's own.
     ///
     /// # Errors
     ///

@@ -10,13 +10,14 @@ use crate::access::{Role, RoleRows};
 use crate::challenge::{Challenge, Purpose, Subject};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
-use crate::id::{ChallengeId, SessionId, UserId};
+use crate::id::{ChallengeId, KeyId, SessionId, UserId};
+use crate::key::{Key, StoredKey};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, ChallengeStore, Rehashed, Replaced, Revoked, RoleStore, RoleWrite, RoleWriteOutcome,
-    Rotated, Rotation, SessionStore, SessionView, StoreTransaction, Stores, UserStore, UserWrite,
-    UserWriteOutcome, challenges, roles, sessions, users,
+    Aged, ChallengeStore, Created, KeyStore, KeyView, Rehashed, Replaced, Revoked, RoleStore,
+    RoleWrite, RoleWriteOutcome, Rotated, Rotation, SessionStore, SessionView, StoreTransaction,
+    Stores, UserStore, UserWrite, UserWriteOutcome, challenges, keys, roles, sessions, users,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -138,6 +139,7 @@ impl Failpoints {
                 inner: stores.challenges,
                 failpoints: failpoints.clone(),
             }),
+            keys: Arc::new(FailpointKeys { inner: stores.keys, failpoints: failpoints.clone() }),
             ..stores
         };
         (wrapped, failpoints)
@@ -223,6 +225,12 @@ struct FailpointSessions {
 #[derive(Debug)]
 struct FailpointChallenges {
     inner: Arc<dyn ChallengeStore>,
+    failpoints: Failpoints,
+}
+
+#[derive(Debug)]
+struct FailpointKeys {
+    inner: Arc<dyn KeyStore>,
     failpoints: Failpoints,
 }
 
@@ -446,5 +454,32 @@ impl ChallengeStore for FailpointChallenges {
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         self.failpoints.pass(challenges::operation::PURGE, self.inner.purge(now, most)).await
+    }
+}
+
+#[async_trait]
+impl KeyStore for FailpointKeys {
+    async fn create(&self, key: &StoredKey, most: u32) -> Result<Created, StoreError> {
+        self.failpoints.pass(keys::operation::CREATE, self.inner.create(key, most)).await
+    }
+
+    async fn find(&self, id: KeyId) -> Result<Option<KeyView>, StoreError> {
+        self.failpoints.pass(keys::operation::FIND, self.inner.find(id)).await
+    }
+
+    async fn list(&self, owner: UserId, page: PageRequest) -> Result<Page<Key>, StoreError> {
+        self.failpoints.pass(keys::operation::LIST, self.inner.list(owner, page)).await
+    }
+
+    async fn revoke(&self, owner: UserId, id: KeyId) -> Result<bool, StoreError> {
+        self.failpoints.pass(keys::operation::REVOKE, self.inner.revoke(owner, id)).await
+    }
+
+    async fn revoke_all(&self, owner: Option<UserId>) -> Result<u64, StoreError> {
+        self.failpoints.pass(keys::operation::REVOKE_ALL, self.inner.revoke_all(owner)).await
+    }
+
+    async fn used(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.failpoints.pass(keys::operation::USED, self.inner.used(uses)).await
     }
 }

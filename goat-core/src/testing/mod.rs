@@ -9,6 +9,7 @@ pub(crate) mod explore;
 mod failpoints;
 mod fixture;
 mod hasher;
+pub mod keys;
 pub mod limits;
 pub mod roles;
 pub(crate) mod sample;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::access::Role;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::key::{Key, PresentedKey, Scopes, StoredKey};
 use crate::proof::{Method, Methods};
 use crate::session::{RefreshToken, Session, SessionEpoch};
 use crate::user::{Account, Attributes, Email, Status, User};
@@ -95,6 +96,22 @@ pub(crate) fn session(user: UserId, created_at: Timestamp) -> Session {
         multi_at: None,
         actor: None,
     }
+}
+
+/// A key that never expires.
+pub(crate) fn stored_key(owner: UserId) -> StoredKey {
+    let presented = PresentedKey::generate(START);
+    let key = Key {
+        id: presented.id(),
+        owner,
+        made_by: Some(owner),
+        name: "backup".to_owned(),
+        scopes: Scopes::Role,
+        created_at: START,
+        expires_at: None,
+        last_used_at: None,
+    };
+    StoredKey { key, hash: presented.hash() }
 }
 
 /// Starts tasks at the same moment and returns their results.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use goat_core::store::{ChallengeStore, RoleStore, SessionStore, UserStore};
+use goat_core::store::{ChallengeStore, KeyStore, RoleStore, SessionStore, UserStore};
 use goat_core::testing;
 
 mod memory {
@@ -26,6 +26,14 @@ mod memory {
         testing::roles::conformance_with_users(&roles, &users).await;
         let without_users: Arc<dyn RoleStore> = Arc::new(MemoryRoles::default());
         testing::roles::conformance(&without_users).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_conform() {
+        let store = Arc::new(MemoryDirectory::default());
+        let (keys, users) = (Arc::clone(&store) as Arc<dyn KeyStore>, store as Arc<dyn UserStore>);
+        testing::keys::conformance(&keys).await;
+        testing::keys::conformance_with_users(&keys, &users).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +78,14 @@ mod sqlite {
         testing::roles::conformance(&database.roles()).await;
         testing::roles::conformance_with_users(&database.roles(), &database.users()).await;
         testing::roles::conformance(&database.roles_without_users()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_conform() {
+        let (_folder, database) = database().await;
+        testing::keys::conformance(&database.keys()).await;
+        testing::keys::conformance(&database.keys_without_users()).await;
+        testing::keys::conformance_with_users(&database.keys(), &database.users()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -122,6 +138,14 @@ mod postgres {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn keys_conform() {
+        let database = database().await;
+        testing::keys::conformance(&database.keys()).await;
+        testing::keys::conformance(&database.keys_without_users()).await;
+        testing::keys::conformance_with_users(&database.keys(), &database.users()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn sessions_conform() {
         let database = database().await;
         testing::sessions::conformance(&database.sessions()).await;
@@ -167,6 +191,13 @@ mod observed {
         let stores = stores();
         testing::roles::conformance(&stores.roles).await;
         testing::roles::conformance_with_users(&stores.roles, &stores.users).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_conform() {
+        let stores = stores();
+        testing::keys::conformance(&stores.keys).await;
+        testing::keys::conformance_with_users(&stores.keys, &stores.users).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -39,9 +39,9 @@ pub(crate) fn audit(event: &Event) {
         EventKind::SignInFailed(kind) | EventKind::RefreshFailed(kind) => {
             (Some(kind.code()), None, None)
         }
-        EventKind::SessionsRevoked(count) | EventKind::SessionsEvicted(count) => {
-            (None, Some(*count), None)
-        }
+        EventKind::SessionsRevoked(count)
+        | EventKind::SessionsEvicted(count)
+        | EventKind::KeysRevoked(count) => (None, Some(*count), None),
         EventKind::Limited(limit) => (None, None, Some(limit.as_str())),
         _ => (None, None, None),
     };
@@ -54,6 +54,7 @@ pub(crate) fn audit(event: &Event) {
     // concerns.
     let (subject, session) = (event.user.map(display), event.session.map(display));
     let (role, address) = (event.role.as_ref().map(display), event.address.map(display));
+    let key = event.key.map(display);
     let method = event.method.as_ref().map(display);
     macro_rules! write_at {
         ($level:expr) => {
@@ -64,6 +65,7 @@ pub(crate) fn audit(event: &Event) {
                 by = &*by,
                 subject,
                 session,
+                key,
                 role,
                 method,
                 address,

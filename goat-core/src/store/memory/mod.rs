@@ -4,6 +4,7 @@
 //! call is a transaction.
 
 mod challenges;
+mod keys;
 mod limits;
 mod roles;
 mod sessions;

@@ -1,4 +1,4 @@
-//! In-memory users and role permissions behind one lock, so that a write sees both consistently.
+//! In-memory users, role permissions and API keys behind one lock, so that a write sees them consistently.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use crate::access::{Grant, Role, StoredRole};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
-use crate::id::{GrantId, UserId};
+use crate::id::{GrantId, KeyId, UserId};
+use crate::key::StoredKey;
 use crate::page::PAGE_REACH;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
 use crate::user::{Account, Sort, SortKey, User, UserFilter, UserPage, UserQuery, UserState};
 
-/// In-memory users and role permissions. Not persistent.
+/// In-memory users, role permissions and API keys. Not persistent.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -40,6 +41,7 @@ pub(super) struct State {
     pub(super) roles: BTreeMap<Role, StoredRole>,
     pub(super) grants: BTreeMap<GrantId, Grant>,
     pub(super) revision: u64,
+    pub(super) keys: HashMap<KeyId, StoredKey>,
 }
 
 impl MemoryDirectory {
@@ -94,6 +96,7 @@ impl State {
             (UserChange::Delete, Some(account)) => {
                 self.accounts.remove(&write.target);
                 self.emails.remove(account.user.email.canonical());
+                self.delete_keys(Some(write.target));
                 UserWriteOutcome::Deleted(account)
             }
             (UserChange::Nothing | UserChange::Delete, None) => {

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::proof::{Method, Methods};
 use crate::service::{Login, SignUp};
 use crate::session::{Origin, RefreshToken, TokenReplacement};
+use crate::testing::sample::stored_key;
 use crate::testing::{ManualClock, PlainHasher, limits};
 use crate::token::TokenKeys;
 use crate::user::UserFilter;
@@ -40,6 +41,7 @@ impl Broken {
             roles: Arc::clone(&store) as _,
             sessions: Arc::clone(&store) as _,
             challenges: Arc::clone(&store) as _,
+            keys: Arc::clone(&store) as _,
             limits: Arc::clone(&store) as _,
             invalidations: Arc::clone(&store) as _,
             shared_cache: Some(store),
@@ -208,6 +210,33 @@ impl SessionStore for Broken {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        self.answer().await
+    }
+}
+
+#[async_trait]
+impl KeyStore for Broken {
+    async fn create(&self, _: &StoredKey, _: u32) -> Result<Created, StoreError> {
+        self.answer().await
+    }
+
+    async fn find(&self, _: KeyId) -> Result<Option<KeyView>, StoreError> {
+        self.answer().await
+    }
+
+    async fn list(&self, _: UserId, _: PageRequest) -> Result<Page<Key>, StoreError> {
+        self.answer().await
+    }
+
+    async fn revoke(&self, _: UserId, _: KeyId) -> Result<bool, StoreError> {
+        self.answer().await
+    }
+
+    async fn revoke_all(&self, _: Option<UserId>) -> Result<u64, StoreError> {
+        self.answer().await
+    }
+
+    async fn used(&self, _: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         self.answer().await
     }
 }
@@ -410,6 +439,15 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("challenges.remove_all", call(challenges.remove_all(user, None))).await;
     check("challenges.purge", call(challenges.purge(now, 1))).await;
 
+    let (keys, stored) = (&stores.keys, stored_key(user));
+    let key = stored.key.id;
+    check("keys.create", call(keys.create(&stored, 1))).await;
+    check("keys.find", call(keys.find(key))).await;
+    check("keys.list", call(keys.list(user, page))).await;
+    check("keys.revoke", call(keys.revoke(user, key))).await;
+    check("keys.revoke_all", call(keys.revoke_all(Some(user)))).await;
+    check("keys.used", call(keys.used(&[(key, now)]))).await;
+
     let key = LimitKey::text("login", "ann");
     let spending = stores.limits.acquire(key, Quota::per_minute(5), Duration::ZERO);
     if let StoreAcquire::Pending(pending) = spending {
@@ -448,7 +486,7 @@ async fn every_call_without_a_reply_is_unavailable_at_the_timeout() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 38);
+    assert_eq!(calls, 44);
 }
 
 /// O1

@@ -7,12 +7,13 @@ use std::time::Duration;
 use crate::error::{Error, Result, StoreError};
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
-use crate::store::{ChallengeStore, RoleStore, SessionStore, Stores, UserStore};
+use crate::store::{ChallengeStore, KeyStore, RoleStore, SessionStore, Stores, UserStore};
 
 use super::Database;
 use super::challenges::SqlChallenges;
 use super::connection::Connection;
 use super::dialect::{self, DriverConnection, Pool, TransactionMode};
+use super::keys::SqlKeys;
 use super::roles::SqlRoles;
 use super::sessions::SqlSessions;
 use super::users::SqlUsers;
@@ -199,6 +200,19 @@ impl Database {
         Arc::new(SqlChallenges::new(self.pools.clone()))
     }
 
+    /// Returns the store of API keys, for users in this database: a key is read together with its owner, and
+    /// deleted with it.
+    #[must_use]
+    pub fn keys(&self) -> Arc<dyn KeyStore> {
+        Arc::new(SqlKeys::with_users(self.pools.clone()))
+    }
+
+    /// Returns the store of API keys, for users in another store. User rows in this database are ignored.
+    #[must_use]
+    pub fn keys_without_users(&self) -> Arc<dyn KeyStore> {
+        Arc::new(SqlKeys::without_users(self.pools.clone()))
+    }
+
     /// Returns all stores of this database, with the given limits and with invalidations within this
     /// process. Replace a store to keep it elsewhere:
     ///
@@ -214,6 +228,7 @@ impl Database {
     ///         users,
     ///         roles: database.roles_without_users(),
     ///         sessions: database.sessions_without_users(),
+    ///         keys: database.keys_without_users(),
     ///         ..Stores::memory()
     ///     }
     /// }
@@ -227,6 +242,7 @@ impl Database {
             roles: self.roles(),
             sessions: self.sessions(),
             challenges: self.challenges(),
+            keys: self.keys(),
             limits,
             invalidations: Arc::new(LocalInvalidations::default()),
             shared_cache: None,

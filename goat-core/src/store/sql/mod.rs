@@ -1,7 +1,7 @@
 //! SQL storage for PostgreSQL and SQLite, from one SQL text.
 //!
 //! The modules `adoption`, `database`, `connection`, `pooled_connection`, `migrate`, `rows`, `users`, `list`,
-//! `list_query`, `roles` and `sessions` are compiled once per database, as children of `postgres` and of
+//! `list_query`, `roles`, `sessions` and `keys` are compiled once per database, as children of `postgres` and of
 //! `sqlite`. They refer to the database only through their sibling `dialect`, which contains every
 //! difference: how a transaction begins, the locks, the clock and the error codes.
 //!

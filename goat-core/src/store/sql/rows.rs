@@ -8,7 +8,8 @@ use sqlx::Row as _;
 
 use crate::access::{Grant, Permission, Rank, Role, StoredRole};
 use crate::clock::Timestamp;
-use crate::id::{GrantId, SessionId, TokenId, UserId};
+use crate::id::{GrantId, KeyId, SessionId, TokenId, UserId};
+use crate::key::{Key, KeyHash, Scopes, StoredKey};
 use crate::proof::Methods;
 use crate::session::{Predecessor, RefreshToken, Session, SessionEpoch, TokenReplacement};
 use crate::store::sql::failure::Failure;
@@ -53,6 +54,15 @@ macro_rules! session_columns {
     };
 }
 pub(super) use session_columns;
+
+/// The columns that [`stored_key`] reads, also beside those of the owner.
+macro_rules! key_columns {
+    () => {
+        "goat_keys.id, owner_id, made_by, name, hash, scopes, goat_keys.created_at, expires_at, \
+         last_used_at"
+    };
+}
+pub(super) use key_columns;
 
 /// Decodes a user.
 pub(super) fn user(row: &Row) -> Result<User, Failure> {
@@ -140,6 +150,29 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
         },
         multi_at: multi_at.map(Timestamp::from_millis),
         actor: parsed_optional(row, "actor_id", UserId::parse)?,
+    })
+}
+
+/// Decodes a key.
+pub(super) fn stored_key(row: &Row) -> Result<StoredKey, Failure> {
+    let hash: &[u8] = row.try_get("hash")?;
+    let made_by = |text: &str| match text {
+        "" => Ok(None),
+        id => UserId::parse(id).map(Some),
+    };
+    let time_if_any = |column| Ok::<_, Failure>(row.try_get::<Option<i64>, _>(column)?);
+    Ok(StoredKey {
+        key: Key {
+            id: parsed(row, "id", KeyId::parse)?,
+            owner: parsed(row, "owner_id", UserId::parse)?,
+            made_by: parsed(row, "made_by", made_by)?,
+            name: row.try_get("name")?,
+            scopes: parsed(row, "scopes", |text| Scopes::from_stored(text).ok_or(()))?,
+            created_at: time(row, "created_at")?,
+            expires_at: time_if_any("expires_at")?.map(Timestamp::from_millis),
+            last_used_at: time_if_any("last_used_at")?.map(Timestamp::from_millis),
+        },
+        hash: KeyHash::from_bytes(hash.try_into().map_err(|_| Failure::Row("hash"))?),
     })
 }
 

@@ -17,6 +17,7 @@ use crate::user::{Account, Status, UserPage, UserQuery, UserState};
 use super::connection::Connection;
 use super::database::{Pools, UniqueViolation};
 use super::dialect::{self, DriverConnection, for_update};
+use super::keys;
 use super::list::Lists;
 use super::roles;
 use super::rows::{self, account_columns, state_columns};
@@ -380,7 +381,9 @@ async fn save(
     Ok(())
 }
 
+/// Deletes a user, and its challenges and keys with it.
 async fn delete(connection: &mut Connection<'_>, id: UserId) -> Result<(), sqlx::Error> {
+    keys::delete_of(connection, id).await?;
     for query in
         ["DELETE FROM goat_challenges WHERE user_id = $1", "DELETE FROM goat_users WHERE id = $1"]
     {

@@ -8,6 +8,7 @@ mod defence;
 mod events;
 #[cfg(feature = "foreign-hashes")]
 mod foreign_hashes;
+mod keys;
 mod login;
 mod mixed_stores;
 mod permissions;

@@ -93,6 +93,7 @@ impl Backend {
             roles: database.roles(),
             sessions: database.sessions(),
             challenges: database.challenges(),
+            keys: database.keys(),
             ..Stores::memory()
         };
         Self { stores, _folder: Some(folder) }
@@ -118,6 +119,7 @@ mod postgres {
                 roles: database.roles(),
                 sessions: database.sessions(),
                 challenges: database.challenges(),
+                keys: database.keys(),
                 ..Stores::memory()
             };
             Self { stores, _folder: None }

@@ -254,6 +254,9 @@ const SESSIONS_LOCK: i32 = 0x676f_6174;
 /// a hash of the subject; a collision of two subjects only makes them wait for each other.
 const CHALLENGES_LOCK: i32 = 0x6368_616c;
 
+/// The first half of the key of the advisory lock on a user's keys: "gkey".
+const KEYS_LOCK: i32 = 0x676b_6579;
+
 /// The key of the advisory lock for migrations: "goatmigr".
 const MIGRATIONS_LOCK: i64 = 0x676f_6174_6d69_6772;
 
@@ -286,10 +289,26 @@ pub(super) async fn lock_sessions(
     connection: &mut Connection<'_>,
     user: UserId,
 ) -> Result<(), Failure> {
+    lock_of_user(connection, SESSIONS_LOCK, user).await
+}
+
+/// Locks the set of a user's keys.
+pub(super) async fn lock_keys(
+    connection: &mut Connection<'_>,
+    user: UserId,
+) -> Result<(), Failure> {
+    lock_of_user(connection, KEYS_LOCK, user).await
+}
+
+async fn lock_of_user(
+    connection: &mut Connection<'_>,
+    lock: i32,
+    user: UserId,
+) -> Result<(), Failure> {
     // The low bits of a ULID are random.
     let low_bits = (user.as_u128() & u128::from(u32::MAX)).try_into().unwrap_or(u32::MAX);
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)");
-    connection.execute(lock.bind(SESSIONS_LOCK).bind(low_bits.cast_signed())).await?;
+    let query = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)");
+    connection.execute(query.bind(lock).bind(low_bits.cast_signed())).await?;
     Ok(())
 }
 
@@ -369,7 +388,7 @@ pub(super) async fn pin_schema(
 pub(super) async fn missing_right(pools: &Pools) -> Result<Option<String>, Failure> {
     const QUERY: &str = "SELECT needed.privilege || ' ' || needed.name AS lacking FROM (\
         SELECT name, privilege FROM (VALUES ('goat_users'), ('goat_sessions'), ('goat_permissions'), \
-        ('goat_roles'), ('goat_challenges'), ('goat_signing_keys')) AS tables (name), \
+        ('goat_roles'), ('goat_challenges'), ('goat_signing_keys'), ('goat_keys')) AS tables (name), \
         (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS rights (privilege) \
         UNION ALL VALUES ('goat_guard', 'SELECT'), ('goat_guard', 'UPDATE')) AS needed \
         WHERE NOT has_table_privilege(needed.name, needed.privilege) ORDER BY 1 LIMIT 1";
@@ -478,6 +497,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 12,
         name: "challenges",
         sql: include_str!("../migrations/postgres/0012_challenges.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "keys",
+        sql: include_str!("../migrations/postgres/0013_keys.sql"),
     },
 ];
 

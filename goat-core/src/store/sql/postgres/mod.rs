@@ -22,6 +22,8 @@ mod challenges;
 mod connection;
 #[path = "../database.rs"]
 mod database;
+#[path = "../keys.rs"]
+mod keys;
 #[path = "../list.rs"]
 mod list;
 #[path = "../list_query.rs"]

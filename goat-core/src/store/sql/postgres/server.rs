@@ -56,8 +56,9 @@ const PROPERTIES: &str = "SELECT \
     JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
     JOIN pg_catalog.pg_collation ON pg_collation.oid = attcollation \
     WHERE nspname = current_schema() AND collname <> 'C' \
-    AND relname IN ('goat_users', 'goat_permissions', 'goat_sessions') \
-    AND attname IN ('id', 'email_canonical', 'email_domain', 'role', 'status', 'permission', 'user_id')) \
+    AND relname IN ('goat_users', 'goat_permissions', 'goat_sessions', 'goat_keys') \
+    AND attname IN ('id', 'email_canonical', 'email_domain', 'role', 'status', 'permission', 'user_id', \
+    'owner_id')) \
     AS miscollated";
 
 /// Properties of the server and the database.

@@ -151,6 +151,11 @@ pub(super) async fn lock_challenges(_: &mut Connection<'_>, _: &Subject) -> Resu
     Ok(())
 }
 
+/// Locks the set of a user's keys; covered by the write lock.
+pub(super) async fn lock_keys(_: &mut Connection<'_>, _: UserId) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Locks migrations; covered by the write lock.
 pub(super) async fn lock_migrations(_: &mut Connection<'_>) -> Result<(), Failure> {
     Ok(())
@@ -319,6 +324,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 11,
         name: "challenges",
         sql: include_str!("../migrations/sqlite/0011_challenges.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "keys",
+        sql: include_str!("../migrations/sqlite/0012_keys.sql"),
     },
 ];
 

@@ -1,0 +1,201 @@
+//! API keys: users create, list and revoke their own.
+//!
+//! Invariants:
+//! - the text of a key is returned once, by its creation; the store has the hash of its secret;
+//! - a key names no scope that its owner's role lacks at its creation;
+//! - a key of a session that ended meanwhile, or of a user that was suspended or deleted, is not created.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::Permission;
+use crate::clock::Timestamp;
+use crate::detached::run_to_completion;
+use crate::error::{Error, ErrorKind, Result, Violation};
+use crate::event::{Event, EventActor, EventKind};
+use crate::id::{KeyId, UserId};
+use crate::key::{CreatedKey, Key, MAX_KEY_NAME, NewKey, PresentedKey, StoredKey};
+use crate::page::{Page, PageRequest};
+use crate::store::Created;
+
+use super::{Actor, Context, Principal, RecentPrincipal};
+
+/// The longest life of a key with an end, where the settings allow keys without one: a hundred years.
+const LONGEST_LIFE: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// Creates, lists and revokes API keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    context: Arc<Context>,
+}
+
+impl Keys {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Creates a key of the principal. Its text is in the result, and nowhere else.
+    ///
+    /// ```
+    /// use goat_core::Permission;
+    /// use goat_core::key::{NewKey, Scopes};
+    /// use goat_core::testing::TestGoat;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", [Permission::new("report:read")]).await;
+    /// let me = test.goat.authenticate_token(alice.access_token()).await?;
+    /// let created = test
+    ///     .goat
+    ///     .keys()
+    ///     .create(test.goat.require_recent(&me).await?, NewKey {
+    ///         name: "nightly report".into(),
+    ///         scopes: Scopes::only([Permission::new("report:read")])?,
+    ///         expires_in: None,
+    ///     })
+    ///     .await?;
+    /// assert!(created.secret.expose().starts_with("goat_"));
+    /// assert_eq!(created.key.owner, alice.user.id);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a name, a life or scopes against the rules, and for a scope that the role
+    /// lacks; [`ErrorKind::TooMany`] if the user has [`Settings::keys_per_user`] keys;
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    ///
+    /// [`Settings::keys_per_user`]: crate::Settings::keys_per_user
+    pub async fn create(&self, recent: RecentPrincipal, new: NewKey) -> Result<CreatedKey> {
+        let context = Arc::clone(&self.context);
+        let principal = recent.principal().clone();
+        let expires_at = context.check_key(&principal, &new)?;
+        // The check after the commit takes place even if the client disconnects.
+        run_to_completion(async move {
+            let now = context.time.now();
+            let presented = PresentedKey::generate(now);
+            let owner = principal.user();
+            let key = Key {
+                id: presented.id(),
+                owner,
+                made_by: Some(owner),
+                name: new.name,
+                scopes: new.scopes,
+                created_at: now,
+                expires_at,
+                last_used_at: None,
+            };
+            let stored = StoredKey { key, hash: presented.hash() };
+            let most = context.settings.keys_per_user;
+            match context.stores.keys.create(&stored, most).await? {
+                Created::TooMany => return Err(ErrorKind::TooMany.into()),
+                Created::Created => {}
+            }
+            let StoredKey { key, .. } = stored;
+            // ATOMIC: a suspension, a deletion or a new password that committed before the key is seen now,
+            // since the store that keeps the key need not keep the user.
+            if let Err(error) = context.own_account(&principal).await {
+                context.stores.keys.revoke(owner, key.id).await?;
+                return Err(error);
+            }
+            let secret = presented.text(&context.settings.key_prefix);
+            let actor = EventActor::User(owner);
+            let event = Event::new(EventKind::KeyCreated, now, actor).about(principal.profile());
+            context.observer.observe(&event.of_key(key.id));
+            Ok(CreatedKey { key, secret })
+        })
+        .await
+    }
+
+    /// Returns a page of the principal's own keys, newest first, expired ones included.
+    ///
+    /// # Errors
+    ///
+    /// If a store is unavailable.
+    pub async fn list(&self, principal: &Principal, page: PageRequest) -> Result<Page<Key>> {
+        Ok(self.context.stores.keys.list(principal.user(), page).await?)
+    }
+
+    /// Revokes a key of the principal.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if it does not exist or belongs to another user; or if a store is unavailable.
+    pub async fn revoke(&self, principal: &Principal, id: KeyId) -> Result<()> {
+        let context = Arc::clone(&self.context);
+        let profile = principal.profile().clone();
+        run_to_completion(async move {
+            if !context.stores.keys.revoke(profile.id, id).await? {
+                return Err(ErrorKind::NotFound.into());
+            }
+            let (now, actor) = (context.time.now(), EventActor::User(profile.id));
+            let event = Event::new(EventKind::KeyRevoked, now, actor).about(&profile);
+            context.observer.observe(&event.of_key(id));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Revokes the keys of all users, and returns how many they were: the step after a restore of the
+    /// database, which may have brought revoked keys back.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Forbidden`] without `full_access`; or if a store is unavailable.
+    pub async fn revoke_all(&self, actor: Actor) -> Result<u64> {
+        actor.check(&Permission::FULL_ACCESS)?;
+        let context = Arc::clone(&self.context);
+        run_to_completion(async move {
+            let count = context.stores.keys.revoke_all(None).await?;
+            let kind = EventKind::KeysRevoked(count);
+            let event = Event::new(kind, context.time.now(), actor.event_actor());
+            context.observer.observe(&event);
+            Ok(count)
+        })
+        .await
+    }
+}
+
+impl Context {
+    /// Checks a new key against the settings and the rights of its owner; returns its expiry.
+    fn check_key(&self, owner: &Principal, new: &NewKey) -> Result<Option<Timestamp>> {
+        let mut violations = Vec::new();
+        if !(1..=MAX_KEY_NAME).contains(&new.name.chars().count())
+            || new.name.chars().any(char::is_control)
+        {
+            let rule =
+                format!("must be 1 to {MAX_KEY_NAME} characters, none of them a control one");
+            violations.push(Violation::new("name", rule));
+        }
+        let lacking: Vec<_> = new.scopes.lacking(owner.rights()).map(Permission::as_str).collect();
+        if !lacking.is_empty() {
+            let rule =
+                format!("must be permissions of your role, which lacks {}", lacking.join(", "));
+            violations.push(Violation::new("scopes", rule));
+        }
+        let longest = self.settings.key_ttl;
+        if new.expires_in.is_some_and(|life| life < Duration::from_secs(1)) {
+            violations.push(Violation::new("expires_in", "must be at least 1 second"));
+        } else {
+            let longest = longest.unwrap_or(LONGEST_LIFE);
+            if new.expires_in.is_some_and(|life| life > longest) {
+                let rule = format!("must be at most {} seconds", longest.as_secs());
+                violations.push(Violation::new("expires_in", rule));
+            }
+        }
+        if !violations.is_empty() {
+            return Err(Error::invalid(violations));
+        }
+        Ok(new.expires_in.or(longest).map(|life| self.time.now() + life))
+    }
+
+    /// Deletes the keys of a deleted user from a store that keeps users elsewhere. A key without its owner
+    /// counts as absent, so that a failure is only logged.
+    pub(super) async fn delete_keys(&self, user: UserId) {
+        if let Err(error) = self.stores.keys.revoke_all(Some(user)).await {
+            tracing::warn!(%error, %user, "keys of a deleted user not removed from the store; they are invalid nevertheless");
+        }
+    }
+}
