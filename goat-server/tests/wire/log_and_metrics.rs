@@ -30,6 +30,11 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("POST", "/api/v1/auth/step-up") => json!({ "password": PASSWORD }),
         ("POST", "/api/v1/auth/refresh") => json!({ "refresh_token": refresh }),
         ("POST", "/api/v1/user") => json!({ "email": email, "password": PASSWORD }),
+        ("POST", "/api/v1/user/service") => json!({ "name": format!("{user}-service") }),
+        // A text is a form.
+        ("POST", "/api/v1/auth/introspect" | "/api/v1/auth/revoke") => {
+            format!("token={refresh}&client_secret={CANARY}").into()
+        }
         ("DELETE", "/api/v1/user") => json!({ "current_password": PASSWORD }),
         ("PATCH", "/api/v1/user/change-email") => {
             json!({ "email": email, "current_password": PASSWORD })
@@ -133,7 +138,14 @@ fn send_every_kind(
         responses.push(server.send(method, path, &plain, garbled[0].as_bytes()));
     }
     for (body, token) in bodies.iter().zip(tokens.iter().rev()) {
-        responses.push(server.json(method, path, token, body));
+        responses.push(match body.as_str() {
+            None => server.json(method, path, token, body),
+            Some(form) => {
+                let form_type = "content-type: application/x-www-form-urlencoded";
+                let all = format!("authorization: Bearer {token}\r\n{form_type}\r\n");
+                server.send(method, path, &all, form.as_bytes())
+            }
+        });
     }
     for response in &responses {
         secrets.check_response(&format!("{method} {path}"), response);
