@@ -136,6 +136,14 @@ impl Endpoint {
         Self { rule, ..self }
     }
 
+    /// Returns the endpoint for responses that may be large: an HTTP/2 connection has one of them at a time
+    /// (W3).
+    pub(super) fn large(self) -> Self {
+        let handler = self.handler;
+        let handler = Arc::new(move |state| handler(state).one_at_a_time());
+        Self { handler, ..self }
+    }
+
     /// Returns the handler, without its guards.
     pub(super) fn handler(&self, state: &AppState) -> Route {
         (self.handler)(state.clone())

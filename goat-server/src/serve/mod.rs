@@ -44,7 +44,7 @@ mod signals;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod unread;
+pub(crate) mod unread;
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -84,6 +84,7 @@ where
             // hyper calls the service for all streams that have arrived before it polls any of them,
             // so a reservation here would not see how large their responses are.
             let unread = self.unread.clone();
+            request.extensions_mut().insert(unread.large());
             answer.waiting = Some(Waiting { unread, reserve: None, service, request });
         } else {
             answer.service = Some(service.oneshot(request));

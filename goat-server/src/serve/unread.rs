@@ -5,6 +5,9 @@
 //! A larger response reserves more of what is left. A request that finds nothing left waits, with the
 //! request timeout, until the client reads.
 //!
+//! Responses that may exceed the capacity, such as pages of lists, are made one after the other
+//! ([`LargeResponses`]), so that requests served at once do not make one each.
+//!
 //! HTTP/1 needs no such bound: a connection has one response at a time.
 
 use std::sync::Arc;
@@ -26,7 +29,10 @@ pub(super) const MAX_STREAMS: u32 = CAPACITY as u32 / RESERVED;
 
 /// The capacity of one connection. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Unread(Arc<Semaphore>);
+pub(super) struct Unread {
+    capacity: Arc<Semaphore>,
+    large: LargeResponses,
+}
 
 /// The reservation of one response, until it is dropped.
 #[derive(Debug)]
@@ -34,18 +40,40 @@ pub(super) struct Reservation(OwnedSemaphorePermit);
 
 impl Unread {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(CAPACITY)))
+        let large = LargeResponses(Arc::new(Semaphore::new(1)));
+        Self { capacity: Arc::new(Semaphore::new(CAPACITY)), large }
+    }
+
+    /// Returns the turns of the connection's large responses.
+    pub(super) fn large(&self) -> LargeResponses {
+        self.large.clone()
     }
 
     /// Reserves the size of a small response, if there is room now.
     pub(super) fn try_reserve(&self) -> Option<Reservation> {
-        Arc::clone(&self.0).try_acquire_many_owned(RESERVED).ok().map(Reservation)
+        Arc::clone(&self.capacity).try_acquire_many_owned(RESERVED).ok().map(Reservation)
     }
 
     /// Reserves the size of a small response, when there is room.
     pub(super) async fn reserve(self) -> Option<Reservation> {
         // The semaphore is never closed.
-        self.0.acquire_many_owned(RESERVED).await.ok().map(Reservation)
+        self.capacity.acquire_many_owned(RESERVED).await.ok().map(Reservation)
+    }
+}
+
+/// The turns of one connection's large responses, in the extensions of its requests. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct LargeResponses(Arc<Semaphore>);
+
+/// The turn of a large response, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
+
+impl LargeResponses {
+    /// Waits until the client has read the connection's large response before this one.
+    pub(crate) async fn turn(self) -> Turn {
+        // The semaphore is never closed.
+        Turn(self.0.acquire_owned().await.ok())
     }
 }
 
@@ -89,8 +117,8 @@ mod tests {
 
         let mut tiny = unread.try_reserve().expect("a place");
         tiny.fit(1000);
-        assert_eq!(unread.0.available_permits(), CAPACITY - 1000);
+        assert_eq!(unread.capacity.available_permits(), CAPACITY - 1000);
         drop(tiny);
-        assert_eq!(unread.0.available_permits(), CAPACITY);
+        assert_eq!(unread.capacity.available_permits(), CAPACITY);
     }
 }

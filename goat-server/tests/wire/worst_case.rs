@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use goat_server::api::table;
+use serde_json::json;
 
-use crate::harness::{Server, UNLIMITED, folder};
+use crate::harness::{ADMIN, ADMIN_PASSWORD, PASSWORD, Server, UNLIMITED, folder};
 
 /// The largest response to a small request (W2).
 const SMALL: usize = 8 * 1024;
@@ -123,6 +124,7 @@ fn response_is_at_most_8_kib_or_ten_times_the_request() {
 struct Raw {
     stream: TcpStream,
     next: u32,
+    request: Vec<u8>,
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -151,43 +153,65 @@ fn string(text: &str) -> Vec<u8> {
 impl Raw {
     /// Connects with a flow-control window for each response, and stores a request in the table.
     fn connect(server: &Server, window: u32, method: &str, path: &str) -> Self {
+        Self::connect_as(server, window, (method, path), None)
+    }
+
+    /// Like [`Raw::connect`], with a token.
+    fn connect_as(
+        server: &Server,
+        window: u32,
+        (method, path): (&str, &str),
+        token: Option<&str>,
+    ) -> Self {
         let mut stream = server.connect();
         let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
         // The method, `http`, the path and the authority: literals that are added to the table.
         let head = [&[0x42][..], &string(method), &[0x86, 0x44], &string(path), &[0x41]].concat();
-        let head = [head, string("goat")].concat();
+        let mut head = [head, string("goat")].concat();
+        let mut request = vec![0xc0, 0x86, 0xbf, 0xbe];
+        if let Some(token) = token {
+            head.push(0x57);
+            head.extend(string(&format!("Bearer {token}")));
+            // The newest entry of the table has the lowest index.
+            request = vec![0xc1, 0x86, 0xc0, 0xbf, 0xbe];
+        }
         let bytes = [
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
             frame(4, 0, 0, &settings),
             frame(1, 5, 1, &head),
         ];
         stream.write_all(&bytes.concat()).expect("sent");
-        Self { stream, next: 3 }
+        Self { stream, next: 3, request }
     }
 
     /// Sends the request again; returns its size in bytes.
     fn repeat(&mut self, ends: bool) -> usize {
         let flags = if ends { 5 } else { 4 };
-        let bytes = frame(1, flags, self.next, &[0xc0, 0x86, 0xbf, 0xbe]);
+        let bytes = frame(1, flags, self.next, &self.request);
         self.next += 2;
         self.stream.write_all(&bytes).expect("sent");
         bytes.len()
+    }
+
+    /// Reads a frame; returns its stream, its size, and whether it ends the stream.
+    fn read_frame(&mut self) -> (u32, usize, bool) {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).expect("a frame");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).expect("a payload");
+        assert_ne!(head[3], 7, "GOAWAY: {payload:?}");
+        (stream, 9 + length, head[3] == 3 || (head[3] < 2 && head[4] & 1 == 1))
     }
 
     /// Reads until a stream ends, and returns the size of its frames.
     fn read(&mut self, wanted: u32) -> usize {
         let mut size = 0;
         loop {
-            let mut head = [0; 9];
-            self.stream.read_exact(&mut head).expect("a frame");
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let mut payload = vec![0; length];
-            self.stream.read_exact(&mut payload).expect("a payload");
-            assert_ne!(head[3], 7, "GOAWAY: {payload:?}");
+            let (stream, length, ends) = self.read_frame();
             if stream == wanted {
-                size += 9 + length;
-                let ends = head[3] == 3 || (head[3] < 2 && head[4] & 1 == 1);
+                size += length;
                 if ends {
                     return size;
                 }
@@ -258,9 +282,7 @@ fn unread_responses_hold_little_memory() {
         held.push(clients);
         assert!(grown <= MOST, "{target:?} holds {grown} bytes per connection");
     };
-    // The metrics, which only a development server shows to anyone, are made anew for each request and
-    // exceed the capacity of a connection.
-    for (method, path) in targets().into_iter().filter(|(_, path)| path != "/api/metrics") {
+    for (method, path) in targets() {
         for suffix in ["", &suffixes()[3]] {
             check(&(method.clone(), format!("{path}{suffix}")), true);
         }
@@ -270,6 +292,63 @@ fn unread_responses_hold_little_memory() {
     let connections = held.iter().flatten().count() as u64;
     let grown = server.resident().saturating_sub(before) / connections;
     assert!(grown <= MOST, "{grown} bytes per connection");
+}
+
+/// W3: pages of lists exceed the capacity of a connection, and it has one of them at a time.
+#[test]
+fn unread_pages_are_made_one_at_a_time() {
+    const USERS: usize = 24;
+    // One page, the values that it is made of, and the state of a connection and of 32 streams.
+    const MOST: u64 = 1024 * 1024;
+    let folder = folder();
+    let many = [("GOAT_MAX_CONNECTIONS_PER_ADDRESS", "100000"), ("GOAT_HEADER_TIMEOUT", "60s")];
+    let server = Server::start(folder.path(), &[&UNLIMITED[..], &many].concat());
+    let admin = server.sign_in(ADMIN, ADMIN_PASSWORD).access;
+    let attributes = json!({ "note": "n".repeat(3900) });
+    for number in 0..USERS {
+        let user = json!({ "email": format!("user{number}@example.org"), "password": PASSWORD });
+        let user = server.json("POST", "/api/v1/auth/signup", "", &user);
+        let id = user.body["data"]["id"].as_str().expect("an id");
+        let path = format!("/api/v1/user/{id}/attributes");
+        let response = server.json("PATCH", &path, &admin, &attributes);
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    let list = ("GET", "/api/v1/user/list?limit=100");
+    let size = server.get(list.1, &admin).text.len();
+    assert!(size > USERS * 3900 && size < 128 * 1024, "{size}");
+    // Longer than the server takes for the requests of a connection.
+    let meanwhile = || {
+        for _ in 0..40 {
+            assert_eq!(server.get(list.1, &admin).status, 200);
+        }
+    };
+    meanwhile();
+    let before = server.resident();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Raw::connect_as(&server, 0, list, Some(&admin));
+        for _ in 1..32 {
+            client.repeat(true);
+        }
+        clients.push(client);
+        meanwhile();
+    }
+    let grown = server.resident().saturating_sub(before) / clients.len() as u64;
+    assert!(grown <= MOST, "{grown} bytes per connection");
+
+    // A client that reads gets all of them.
+    let mut client = Raw::connect_as(&server, 1 << 20, list, Some(&admin));
+    client.stream.write_all(&frame(8, 0, 0, &(1u32 << 24).to_be_bytes())).expect("sent");
+    for _ in 1..4 {
+        client.repeat(true);
+    }
+    let (mut received, mut ended) = (0, 0);
+    while ended < 4 {
+        let (_, length, ends) = client.read_frame();
+        received += length;
+        ended += usize::from(ends);
+    }
+    assert!(received > 4 * size, "{received} of four pages of {size}");
 }
 
 /// W3: frames that a client can send without end.

@@ -20,11 +20,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use goat_tower::{PathTemplate, ResponseBody};
 use http::Method;
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt as _};
 
 use crate::api::extract::path_is_canonical;
 use crate::api::mount::Prefix;
 use crate::observe::logging::RequestContext;
+use crate::serve::unread::{LargeResponses, Turn};
 
 /// The response of a route or a handler.
 pub(in crate::api) type BoxedResponse = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -58,6 +61,22 @@ impl Route {
         })
     }
 
+    /// Returns the route for large responses: an HTTP/2 connection has one of them at a time, until the
+    /// client has read it.
+    pub(in crate::api) fn one_at_a_time(self) -> Self {
+        Self::new(move |mut request| {
+            let Some(large) = request.extensions_mut().remove::<LargeResponses>() else {
+                return self.respond(request);
+            };
+            let route = self.clone();
+            Box::pin(async move {
+                let turn = large.turn().await;
+                let response = route.respond(request).await;
+                response.map(|body| Body::new(BodyInTurn { body, _turn: turn }))
+            })
+        })
+    }
+
     /// Responds to a request.
     pub(in crate::api) fn respond(&self, request: Request) -> BoxedResponse {
         (self.0)(request)
@@ -86,6 +105,35 @@ impl Future for RouteFuture {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(context).map(Ok)
+    }
+}
+
+pin_project! {
+    /// The body of a large response, which ends its turn when it is dropped.
+    struct BodyInTurn {
+        #[pin]
+        body: Body,
+        _turn: Turn,
+    }
+}
+
+impl http_body::Body for BodyInTurn {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
