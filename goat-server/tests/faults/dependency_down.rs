@@ -72,6 +72,11 @@ impl Fixture {
                 json!({"email": self.target.email, "password": PASSWORD})
             }
             ("POST", "/api/v1/auth/step-up") => json!({"password": PASSWORD}),
+            ("POST", "/api/v1/auth/introspect" | "/api/v1/auth/revoke") => {
+                let form = format!("token={}", self.other.token);
+                return request.body("application/x-www-form-urlencoded", form);
+            }
+            ("POST", "/api/v1/user/service") => json!({"name": "backup"}),
             ("POST", "/api/v1/auth/refresh") => {
                 json!({"refresh_token": self.target.refresh_token})
             }
@@ -139,10 +144,11 @@ fn assert_unavailable(response: &TestResponse, case: &str) {
     assert!(!shown.contains("users.") && !shown.contains("sessions."), "{case}: {shown}");
 }
 
-/// Calls after the commit that apply it to sessions: those to remove are already invalid, and the
-/// session of the caller gets its new tokens at its next refresh. Their failure is logged, and the
-/// response is a success.
-const AFTERWARDS: [&str; 2] = ["sessions.replace_tokens", "sessions.revoke_all"];
+/// Calls after the commit that apply it to sessions, challenges and keys: those to remove are already
+/// invalid, and the session of the caller gets its new tokens at its next refresh. Their failure is
+/// logged, and the response is a success.
+const AFTERWARDS: [&str; 4] =
+    ["challenges.remove_all", "keys.revoke_all", "sessions.replace_tokens", "sessions.revoke_all"];
 
 /// The failure of a call.
 #[derive(Clone, Copy, Debug)]
