@@ -72,6 +72,10 @@ impl Flow {
         if let Self::Operation(operation) = self {
             operation.prepare(sound, fixture);
         }
+        if self == Self::Refresh {
+            // The stores keep the session of a password in another form.
+            fixture.first = sound.login(&fixture.email);
+        }
         if self == Self::Cached {
             at.wait_until_connected();
             for _ in 0..2 {

@@ -116,6 +116,15 @@ impl Node {
         Tokens::of(&response)
     }
 
+    /// Opens a session of a user as an administrator, without the password.
+    pub(crate) fn open_session(self, admin: &Tokens, user: &str) -> Tokens {
+        let path = format!("/api/v1/user/{user}/session");
+        let body = json!({"method": "ldap"});
+        let response = self.0.post(&path, Some(&admin.access), &body).expect("a response");
+        assert_eq!(response.status, 201, "{response:?}");
+        Tokens::of(&response)
+    }
+
     pub(crate) fn admin(self) -> Tokens {
         let response = self.try_login(ADMIN, ADMIN_PASSWORD);
         assert_eq!(response.status, 200, "{response:?}");
