@@ -230,8 +230,7 @@ fn plain_environment(command: &mut Command, account: Option<Account>) {
         }
     }
     if let Some(account) = account {
-        // The caller's TMPDIR may not be accessible to another user.
-        command.env_remove("TMPDIR").uid(account.user).gid(account.group);
+        command.uid(account.user).gid(account.group);
     }
 }
 

@@ -38,7 +38,8 @@ trap 'exit 0' INT TERM HUP
 # Ignore SIGPIPE: after the owner's exit only the end of its orders may end this script.
 trap : PIPE
 
-folder=$(mktemp -d "${TMPDIR:-/tmp}/goat-engine.XXXXXX") || exit 1
+# The engine's account may have no access to the caller's TMPDIR.
+folder=$(mktemp -d "${TMPDIR:-/tmp}/goat-engine.XXXXXX" || mktemp -d /tmp/goat-engine.XXXXXX) || exit 1
 mkfifo "$folder/id" || exit 1
 echo "folder $folder"
 while read -r order rest; do
