@@ -8,7 +8,6 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic is the result of these functions")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::access::Permission;
 use crate::clock::Timestamp;
@@ -218,20 +217,24 @@ pub async fn revoke_all_deletes_the_keys_of_all_users(store: &Arc<dyn KeyStore>)
 
 /// A creation that is dropped at any await leaves the key as a whole, or nothing.
 pub async fn a_dropped_creation_has_its_full_effect_or_none(store: &Arc<dyn KeyStore>) {
-    for times in 0..12 {
-        let stored = stored_key(someone());
-        let outcome = polled(store.create(&stored, MANY), times).await;
-        // The store may still be rolling back.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut is_finished = false;
+    for polls in 0..40 {
+        let owner = someone();
+        let stored = stored_key(owner);
+        let outcome = polled(store.create(&stored, MANY), polls).await;
+        // It waits for the owner's lock, until the dropped call has committed or rolled back.
+        create(store, &stored_key(owner)).await;
         let found = find(store, stored.key.id).await;
         if let Some(created) = outcome {
             assert_eq!(created.expect("the store responds"), Created::Created);
             assert!(found.is_some());
+            is_finished = true;
         }
         if let Some(found) = found {
             assert_eq!(found.stored.key, stored.key);
         }
     }
+    assert!(is_finished, "forty polls are enough for a call");
 }
 
 async fn write(users: &Arc<dyn UserStore>, target: UserId, change: UserChange) {
