@@ -105,9 +105,9 @@ impl LimitLayer {
     ///   address, choose a short window, or a separate store by [`LimitLayer::new`].
     /// - Requests that repeat the header share one counter: it is unknown which value the application reads,
     ///   and an extra line must not evade the limit. For a header that may come in several lines, such as
-    ///   `Cookie`, use [`by_key`](Self::by_key).
+    ///   `Cookie`, use [`by_custom_key`](Self::by_custom_key).
     /// - Values are compared bytewise. If several spellings are one value for the application, such as upper
-    ///   and lower case, normalize them in [`by_key`](Self::by_key).
+    ///   and lower case, normalize them in [`by_custom_key`](Self::by_custom_key).
     ///
     /// ```
     /// use goat_core::Quota;
@@ -195,7 +195,7 @@ impl LimitLayer {
         self.by(Part::Path(paths.into_iter().map(Into::into).collect()))
     }
 
-    /// Counts by a string computed from the request, such as a tenant. The default name is `key`.
+    /// Counts by a string computed from the request, such as a tenant. The default name is `custom`.
     ///
     /// `None` means that the request does not count, and passes, unless the key has other parts. So if a
     /// client can omit the key it can evade the limit: add another limit, or return a shared key for such
@@ -220,7 +220,7 @@ impl LimitLayer {
     ///     Some(Cow::Borrowed(known.copied().unwrap_or_default()))
     /// }
     ///
-    /// let limit = TestGoat::new().goat.limit(Quota::per_second(10)).named("tenant").by_key(tenant);
+    /// let limit = TestGoat::new().goat.limit(Quota::per_second(10)).named("tenant").by_custom_key(tenant);
     ///
     /// let of = |uri: &str, host| {
     ///     let request = Request::get(uri).header("host", host).body(()).expect("a request");
@@ -231,11 +231,11 @@ impl LimitLayer {
     /// assert_eq!(of("/reports", "random-1.example.org"), of("/reports", "random-2.example.org"));
     /// ```
     #[must_use]
-    pub fn by_key(
+    pub fn by_custom_key(
         self,
         key: impl Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync + 'static,
     ) -> Self {
-        self.by(Part::Key(Arc::new(key)))
+        self.by(Part::Custom(Arc::new(key)))
     }
 
     fn by(mut self, part: Part) -> Self {

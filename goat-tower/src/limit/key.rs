@@ -42,10 +42,10 @@ pub(super) enum Part {
     Header(HeaderName),
     /// The path template; these paths are templates as they are.
     Path(Arc<[Cow<'static, str>]>),
-    Key(Arc<KeyOf>),
+    Custom(Arc<CustomKey>),
 }
 
-pub(super) type KeyOf = dyn Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync;
+pub(super) type CustomKey = dyn Fn(&Parts) -> Option<Cow<'_, str>> + Send + Sync;
 
 impl Default for By {
     fn default() -> Self {
@@ -144,7 +144,7 @@ impl Part {
             Self::Token(_) => "token",
             Self::Header(_) => "header",
             Self::Path(_) => "path",
-            Self::Key(_) => "key",
+            Self::Custom(_) => "custom",
         }
     }
 
@@ -158,7 +158,7 @@ impl Part {
     /// Whether a key contains only one of the two.
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Key(_), Self::Key(_)) => false,
+            (Self::Custom(_), Self::Custom(_)) => false,
             (Self::Header(one), Self::Header(other)) => one == other,
             (one, other) => one.kind() == other.kind(),
         }
@@ -213,7 +213,7 @@ impl Part {
                 Some(template) => LimitKey::sequence(counter, &[kind, template.as_bytes()]),
                 None => LimitKey::sequence(counter, &[kind]),
             }),
-            Self::Key(key) => key(request).map(|text| LimitKey::text(counter, &text)),
+            Self::Custom(key) => key(request).map(|text| LimitKey::text(counter, &text)),
         };
         Ok(key.map(Counted::from))
     }
@@ -258,6 +258,7 @@ impl fmt::Display for Part {
         match self {
             Self::Header(name) => write!(formatter, "header {name}"),
             Self::Path(_) => formatter.write_str("path template"),
+            Self::Custom(_) => formatter.write_str("custom key"),
             other => formatter.write_str(other.name()),
         }
     }

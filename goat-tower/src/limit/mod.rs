@@ -76,7 +76,7 @@ use key::{By, Counted};
 /// | [`by_token`](Self::by_token), [`by_token_or_cookie`](Self::by_token_or_cookie) | unverified access token | requests without a token | refresh; made-up tokens |
 /// | [`by_header`](Self::by_header) | value of a header | requests without it | another value |
 /// | [`by_path_template`](Self::by_path_template) | route | | another route |
-/// | [`by_key`](Self::by_key) | result of a function | `None` | depends on the function |
+/// | [`by_custom_key`](Self::by_custom_key) | result of a function | `None` | depends on the function |
 ///
 /// Several of them make one key: `.by_user().by_path_template()` counts each user on each route.
 ///

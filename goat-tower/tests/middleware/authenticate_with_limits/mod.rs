@@ -241,7 +241,7 @@ async fn a_fresh_requirement_costs_its_own_round_trip() {
 async fn the_second_limit_can_count_by_the_principal() {
     for is_known in [true, false] {
         let (test, remote, alice) = if is_known { cached().await } else { uncached().await };
-        let by_role = test.goat.limit(USER).named("role").by_key(|request: &Parts| {
+        let by_role = test.goat.limit(USER).named("role").by_custom_key(|request: &Parts| {
             Some(request.extensions.get::<Principal>()?.role().to_string().into())
         });
         let layer = test.goat.authenticate().limited(test.goat.limit(ADDRESS), by_role);
@@ -254,10 +254,10 @@ async fn the_second_limit_can_count_by_the_principal() {
 async fn misplaced_limits_are_errors_not_bypasses() {
     let (test, remote, alice) = cached().await;
     let (goat, minute) = (&test.goat, Quota::per_minute(9));
-    let by_key = goat.limit(minute).by_key(|_| Some("all".into()));
+    let by_custom = goat.limit(minute).by_custom_key(|_| Some("all".into()));
     let swapped =
         goat.authenticate().limited(goat.limit(minute).by_user(), goat.limit(minute).by_address());
-    let nowhere = goat.authenticate().limited(by_key, goat.limit(minute).by_address());
+    let nowhere = goat.authenticate().limited(by_custom, goat.limit(minute).by_address());
     for (layer, advice) in [(swapped, "authenticate()"), (nowhere, "PeerAddress")] {
         let mut request = request(Some(&alice));
         request.extensions_mut().remove::<ClientAddress>();

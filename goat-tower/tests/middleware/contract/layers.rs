@@ -226,7 +226,7 @@ async fn a_limit_in_memory_keeps_the_contract() {
 async fn a_remote_limit_keeps_the_contract() {
     let (stores, switch) = switched();
     let test = TestGoat::build(stores, |builder| builder);
-    let limit = test.goat.limit(Quota::per_minute(100)).by_key(|request| {
+    let limit = test.goat.limit(Quota::per_minute(100)).by_custom_key(|request| {
         let spent = request.headers.contains_key("x-spent");
         Some(if spent { "spent" } else { "alice" }.into())
     });

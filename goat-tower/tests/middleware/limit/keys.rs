@@ -163,7 +163,7 @@ async fn equal_values_of_different_headers_are_counted_separately() {
         allowed(limit().by_header(KEY).by_header(other), [one(), one()]).await,
         [true, false]
     );
-    assert_eq!(allowed(limit().by_key(|_| Some("a".into())), [one(), one()]).await, [true, false]);
+    assert_eq!(allowed(limit().by_custom_key(|_| Some("a".into())), [one(), one()]).await, [true, false]);
 }
 
 #[tokio::test]
@@ -187,9 +187,9 @@ async fn repeated_parts_count_once_and_custom_keys_combine() {
     let limit = test.goat.limit(ONE);
     let twice = limit.clone().by_address().by_header(KEY).by_address().by_header(KEY);
     assert!(twice.to_string().ends_with("counted by address and header x-api-key"), "{twice}");
-    let keys = limit.by_key(|request| Some(request.method.to_string().into()));
-    let keys = keys.by_key(|request| Some(request.uri.path().into()));
-    assert!(keys.to_string().ends_with("counted by key and key"), "{keys}");
+    let keys = limit.by_custom_key(|request| Some(request.method.to_string().into()));
+    let keys = keys.by_custom_key(|request| Some(request.uri.path().into()));
+    assert!(keys.to_string().ends_with("counted by custom key and custom key"), "{keys}");
     let at = |method: &str, path: &str| {
         let mut request = request(None);
         *request.method_mut() = method.parse().unwrap();
@@ -215,8 +215,8 @@ async fn omitting_a_part_does_not_evade_the_rest() {
         from(2, keys(&[b""])),
     ];
     assert_eq!(allowed(limit, requests).await, [true, true, false, true, false, true]);
-    let by_key = test.goat.limit(ONE).by_address().by_key(|_| None);
-    assert_eq!(allowed(by_key, [from(3, keys(&[])), from(3, keys(&[]))]).await, [true, false]);
+    let by_custom = test.goat.limit(ONE).by_address().by_custom_key(|_| None);
+    assert_eq!(allowed(by_custom, [from(3, keys(&[])), from(3, keys(&[]))]).await, [true, false]);
 }
 
 #[tokio::test]
@@ -252,12 +252,12 @@ async fn stacked_limits_have_distinct_default_names() {
         .layer(limit(5).by_user().by_path_template())
         .layer(limit(4).by_path_template())
         .layer(limit(3).by_header(KEY))
-        .layer(limit(2).by_key(|_| Some("all".into())))
+        .layer(limit(2).by_custom_key(|_| Some("all".into())))
         .layer(limit(1).by_user().by_session().by_address().named("once"))
         .service(whoami());
     let mut sent = request(Some(&alice));
     sent.headers_mut().insert(KEY, HeaderValue::from_static("a"));
     let response = send(&service, sent).await;
-    let shown = r#""address";r=8;t=60, "token";r=7;t=60, "session";r=6;t=60, "user";r=5;t=60, "user-path";r=4;t=60, "path";r=3;t=60, "x-api-key";r=2;t=60, "key";r=1;t=60, "once";r=0;t=60"#;
+    let shown = r#""address";r=8;t=60, "token";r=7;t=60, "session";r=6;t=60, "user";r=5;t=60, "user-path";r=4;t=60, "path";r=3;t=60, "x-api-key";r=2;t=60, "custom";r=1;t=60, "once";r=0;t=60"#;
     assert_eq!((response.outcome(), response.header("ratelimit")), ((200, ""), shown));
 }

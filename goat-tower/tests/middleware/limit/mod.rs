@@ -163,7 +163,7 @@ async fn a_custom_key_is_counted_and_none_is_not() {
         .goat
         .limit(Quota::per_minute(1))
         .named("tenant")
-        .by_key(|request: &Parts| Some(request.headers.get("x-tenant")?.to_str().ok()?.into()));
+        .by_custom_key(|request: &Parts| Some(request.headers.get("x-tenant")?.to_str().ok()?.into()));
     let service = layer.layer(whoami());
     let response = send(&service, with_header("x-tenant", "a")).await;
     assert_eq!(response.header("ratelimit"), r#""tenant";r=0;t=60"#);
