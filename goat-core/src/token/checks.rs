@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::claims::{AccessClaims, DeviceClaims, RefreshClaims};
+use super::fingerprint::Fingerprints;
 use super::ring::KeyRing;
 use super::settings::TokenSettings;
-use super::verified::{Entry, Fingerprint, Verified};
+use super::verified::{Entry, Verified};
 use super::wire::{self, Kind};
 use super::{UnknownKey, device, refused, strict};
 use crate::clock::Timestamp;
@@ -19,19 +20,21 @@ use crate::error::{ErrorKind, Result};
 pub(super) struct Checks<T> {
     pub(super) keys: Arc<KeyRing>,
     pub(super) settings: TokenSettings,
+    fingerprints: Fingerprints,
     verified: Verified<T>,
 }
 
 impl<T: From<AccessClaims>> Checks<T> {
     pub(super) fn new(keys: Arc<KeyRing>, settings: TokenSettings) -> Self {
-        Self { keys, settings, verified: Verified::new() }
+        let fingerprints = Fingerprints::new(&keys, &settings);
+        Self { keys, settings, fingerprints, verified: Verified::new() }
     }
 
     /// Returns the claims of an access token if it is valid now. For a cached token only the times
     /// are checked.
     pub(super) fn access(&self, token: &str, now: Timestamp) -> Result<Arc<T>> {
         strict::check_size(token)?;
-        let fingerprint = Fingerprint::of(token);
+        let fingerprint = self.fingerprints.of(token);
         if let Some(entry) = self.verified.get(&fingerprint) {
             entry.validity.check(now, &self.settings)?;
             return Ok(entry.claims);

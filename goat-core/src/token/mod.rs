@@ -66,6 +66,7 @@ mod checks;
 mod claims;
 mod device;
 mod ed25519;
+mod fingerprint;
 mod jwks;
 mod keys;
 mod mac;

@@ -171,6 +171,11 @@ impl Key {
         }
     }
 
+    /// Returns the encoded header of the access tokens that this key signs.
+    pub(super) fn access_header(&self) -> &str {
+        &self.access_header
+    }
+
     fn sign(&self, algorithm: Algorithm, kind: Kind, payload: &[u8]) -> Option<String> {
         let header = match kind {
             Kind::Access => &self.access_header,

@@ -12,8 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest, Sha256};
-
+use super::fingerprint::Fingerprint;
 use super::wire::Validity;
 use crate::clock::Timestamp;
 
@@ -22,18 +21,6 @@ const SHARDS: usize = 16;
 
 /// Maximum entries per shard: 8192 in all, one or two megabytes, and up to eight more with attributes.
 const SHARD_CAPACITY: usize = 512;
-
-/// The SHA-256 of a token's bytes.
-///
-/// TIMING: a comparison of fingerprints that ends early reveals nothing about an unknown token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    pub(super) fn of(token: &str) -> Self {
-        Self(Sha256::digest(token).into())
-    }
-}
 
 /// A cached verification: the claims in the caller's form, and the validity period.
 pub(super) struct Entry<T> {

@@ -114,6 +114,13 @@ pub(super) fn write_access(
     .json()
 }
 
+/// Returns the text with which the payload of each access token begins.
+pub(super) fn beginning_of_access(settings: &TokenSettings) -> String {
+    let name = |text: &str| serde_json::Value::from(text).to_string();
+    let (issuer, audience) = (name(settings.issuer()), name(settings.audience()));
+    format!(r#"{{"iss":{issuer},"aud":{audience},"sub":""#)
+}
+
 /// Encodes the payload of a refresh token. Its audience is the issuer, so that a service that checks `aud`
 /// but not `typ` does not take it for an access token (RFC 8725 §3.12).
 pub(super) fn write_refresh(claims: &RefreshClaims, settings: &TokenSettings) -> Result<Vec<u8>> {

@@ -69,7 +69,7 @@ fn now() -> Timestamp {
     Timestamp::from_seconds(1_767_225_600)
 }
 
-fn access_claims() -> AccessClaims {
+pub(super) fn access_claims() -> AccessClaims {
     AccessClaims {
         user: UserId::parse("01KDVDNA00A0A0A0A0A0A0A0A1").unwrap(),
         session: SessionId::parse("01KDVDNA00B0B0B0B0B0B0B0B2").unwrap(),

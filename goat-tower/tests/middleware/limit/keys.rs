@@ -163,7 +163,10 @@ async fn equal_values_of_different_headers_are_counted_separately() {
         allowed(limit().by_header(KEY).by_header(other), [one(), one()]).await,
         [true, false]
     );
-    assert_eq!(allowed(limit().by_custom_key(|_| Some("a".into())), [one(), one()]).await, [true, false]);
+    assert_eq!(
+        allowed(limit().by_custom_key(|_| Some("a".into())), [one(), one()]).await,
+        [true, false]
+    );
 }
 
 #[tokio::test]

@@ -159,11 +159,10 @@ async fn users_are_counted_across_sessions_and_anonymous_requests_are_not() {
 #[tokio::test]
 async fn a_custom_key_is_counted_and_none_is_not() {
     let test = TestGoat::new();
-    let layer = test
-        .goat
-        .limit(Quota::per_minute(1))
-        .named("tenant")
-        .by_custom_key(|request: &Parts| Some(request.headers.get("x-tenant")?.to_str().ok()?.into()));
+    let layer =
+        test.goat.limit(Quota::per_minute(1)).named("tenant").by_custom_key(|request: &Parts| {
+            Some(request.headers.get("x-tenant")?.to_str().ok()?.into())
+        });
     let service = layer.layer(whoami());
     let response = send(&service, with_header("x-tenant", "a")).await;
     assert_eq!(response.header("ratelimit"), r#""tenant";r=0;t=60"#);
