@@ -22,37 +22,38 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
+    /// The longest come first, so that concurrent sweeps end together.
     pub(crate) const ALL: [Self; 17] = [
-        Self::SignUp,
-        Self::Login,
-        Self::Cached,
-        Self::Cold,
-        Self::List,
-        Self::Refresh,
-        Self::Operation(Operation::Logout),
-        Self::Operation(Operation::RevokeSession),
-        Self::Operation(Operation::RevokeAll),
-        Self::Operation(Operation::RevokeByAdministrator),
         Self::Operation(Operation::ChangePassword),
-        Self::Operation(Operation::Suspend),
         Self::Operation(Operation::Delete),
+        Self::Operation(Operation::Suspend),
+        Self::Operation(Operation::RevokeByAdministrator),
+        Self::Operation(Operation::RevokeAll),
+        Self::Login,
+        Self::SignUp,
+        Self::Refresh,
+        Self::Operation(Operation::RevokeSession),
         Self::Operation(Operation::RaiseRole),
         Self::Operation(Operation::LowerRole),
         Self::Operation(Operation::Grant),
         Self::Operation(Operation::RevokeGrant),
+        Self::Operation(Operation::Logout),
+        Self::List,
+        Self::Cold,
+        Self::Cached,
     ];
 
     /// The flows that differ if sessions are in Redis.
     pub(crate) const OF_BOTH: [Self; 9] = [
-        Self::SignUp,
-        Self::Login,
-        Self::Cold,
-        Self::Refresh,
-        Self::Operation(Operation::Logout),
-        Self::Operation(Operation::RevokeAll),
         Self::Operation(Operation::ChangePassword),
         Self::Operation(Operation::Suspend),
+        Self::Operation(Operation::RevokeAll),
+        Self::Login,
+        Self::SignUp,
+        Self::Refresh,
         Self::Operation(Operation::RevokeGrant),
+        Self::Operation(Operation::Logout),
+        Self::Cold,
     ];
 
     /// Whether the fixture can be used again after the flow.

@@ -27,7 +27,7 @@ const TRIES: usize = 10;
 
 /// Concurrent sweeps, each with a database of its own. Most of the time they wait for a timeout or a
 /// recovery.
-const SWEEPS: usize = 6;
+const SWEEPS: usize = 8;
 
 /// The nodes of all sweeps share one server, and send one request at a time.
 const CONNECTIONS: (&str, &str) = ("GOAT_DATABASE_MAX_CONNECTIONS", "3");
@@ -121,7 +121,8 @@ impl Stage {
         self.pair.nodes()
     }
 
-    fn sweep(&self, flow: Flow, counts: &Counts) {
+    /// Sweeps a flow with one kind of cut, then with black holes at its messages of new kinds.
+    fn sweep(&self, flow: Flow, cut: Cut, places: &Mutex<Vec<(Flow, Place)>>, counts: &Counts) {
         let mut kept = None;
         let mut strike = |fault, n| {
             let tried = (0..TRIES).find_map(|_| {
@@ -133,42 +134,44 @@ impl Stage {
             });
             tried.unwrap_or_else(|| panic!("{flow:?}: unavailable without a fault"))
         };
-        let mut places: Vec<(u64, Place)> = Vec::new();
-        for cut in CUTS {
-            // Messages of a reconnection may come first: the flow ends at two misses in a row.
-            let mut missed = 0;
-            for n in 1..MOST {
-                match strike(Fault::Cut(cut), n) {
-                    Some(place) => {
-                        missed = 0;
-                        if places.iter().all(|(_, known)| *known != place) {
-                            places.push((n, place));
-                        }
+        let mut new = Vec::new();
+        // Messages of a reconnection may come first: the flow ends at two misses in a row.
+        let mut missed = 0;
+        for n in 1..MOST {
+            match strike(Fault::Cut(cut), n) {
+                Some(place) => {
+                    missed = 0;
+                    let mut known = places.lock().expect("no panic");
+                    let place = (flow, place);
+                    if !known.contains(&place) {
+                        known.push(place);
+                        new.push(n);
                     }
-                    None => missed += 1,
                 }
-                if missed == 2 {
-                    break;
-                }
+                None => missed += 1,
             }
-            assert_eq!(missed, 2, "{flow:?} has no end");
+            if missed == 2 {
+                break;
+            }
         }
+        assert_eq!(missed, 2, "{flow:?} has no end");
         // A call without a response takes as long as its timeout.
-        for (n, _) in places {
+        for n in new {
             strike(Fault::BlackHole, n);
         }
     }
 }
 
-/// Distributes the flows over concurrent sweeps.
+/// Distributes the flows, with each kind of cut, over concurrent sweeps.
 fn sweep(flows: &[Flow], stage: impl Fn() -> Stage + Sync) -> Counts {
-    let (counts, next) = (Counts::default(), AtomicUsize::new(0));
+    let (counts, next, places) = (Counts::default(), AtomicUsize::new(0), Mutex::default());
+    let cases: Vec<_> = flows.iter().flat_map(|flow| CUTS.map(|cut| (*flow, cut))).collect();
     thread::scope(|scope| {
         for _ in 0..SWEEPS {
             scope.spawn(|| {
                 let stage = stage();
-                while let Some(flow) = flows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    stage.sweep(*flow, &counts);
+                while let Some((flow, cut)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    stage.sweep(*flow, *cut, &places, &counts);
                 }
                 stage.pair.stop();
             });
