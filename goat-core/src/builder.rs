@@ -6,6 +6,7 @@ use crate::access::{Role, RoleSet, RoleSource};
 use crate::clock::{Clock, SystemClock, Time};
 use crate::error::{Error, Result};
 use crate::event::{NoObserver, Observer};
+use crate::factor::{AnswerVerifier, NoAnswers};
 use crate::goat::Goat;
 #[cfg(any(test, feature = "testing"))]
 use crate::goat::SpareRoles;
@@ -38,6 +39,7 @@ pub struct Builder {
     hashing: BulkheadLimits,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    answers: Arc<dyn AnswerVerifier>,
     #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }
@@ -56,6 +58,7 @@ impl Builder {
             hashing: BulkheadLimits::default(),
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
+            answers: Arc::new(NoAnswers),
             #[cfg(any(test, feature = "testing"))]
             spare: SpareRoles::default(),
         }
@@ -164,6 +167,14 @@ impl Builder {
         self
     }
 
+    /// Verifies answers by the factors that a test enrols; the stores need them too, as
+    /// [`TestFactors`](crate::testing::TestFactors) shows.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn test_factors(mut self, factors: &crate::testing::TestFactors) -> Self {
+        self.answers = Arc::new(factors.clone());
+        self
+    }
+
     /// Builds the goat. Reads nothing from the stores yet.
     ///
     /// # Errors
@@ -184,6 +195,7 @@ impl Builder {
             hashing,
             clock,
             observer,
+            answers,
             #[cfg(any(test, feature = "testing"))]
             spare,
         } = self;
@@ -222,6 +234,7 @@ impl Builder {
             tokens: Tokens::new(keys, tokens),
             claims,
             hasher: HashBulkhead::new(hasher, hashing),
+            answers,
             observer,
             readiness: Readiness::default(),
             renewals: Renewals::default(),

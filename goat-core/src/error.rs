@@ -3,6 +3,7 @@
 //! Kinds are grouped by the party at fault. No driver type is public, and no message contains a
 //! secret, an e-mail address or an identifier from the caller's input.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -36,6 +37,8 @@ pub enum ErrorKind {
     StepUpRequired,
     /// E-mail address and password do not match.
     InvalidCredentials,
+    /// The first proof is right, and a second factor is required; see [`Error::pending`].
+    SecondFactorRequired,
 
     // Forbidden (403)
     /// A permission is missing.
@@ -47,6 +50,8 @@ pub enum ErrorKind {
     RoleNotAssignable,
     /// The current password is incorrect.
     WrongPassword,
+    /// The code of a second factor is incorrect, in a session.
+    WrongCode,
     /// The account has not been activated.
     AccountInactive,
     /// The account is suspended.
@@ -57,6 +62,8 @@ pub enum ErrorKind {
     // Invalid input (400)
     /// The input violates a rule; see [`Error::violations`].
     Invalid,
+    /// The answer to a challenge is wrong; or the challenge is unknown, used, expired or for another purpose.
+    InvalidChallenge,
 
     // Conflicts with the current state (404, 409)
     /// The resource does not exist, or is not visible to the caller.
@@ -105,14 +112,17 @@ impl ErrorKind {
             Self::TokenReused => "token-reused",
             Self::StepUpRequired => "step-up-required",
             Self::InvalidCredentials => "invalid-credentials",
+            Self::SecondFactorRequired => "second-factor-required",
             Self::Forbidden => "forbidden",
             Self::Outranked => "outranked",
             Self::RoleNotAssignable => "role-not-assignable",
             Self::WrongPassword => "wrong-password",
+            Self::WrongCode => "wrong-code",
             Self::AccountInactive => "account-inactive",
             Self::AccountSuspended => "account-suspended",
             Self::SignupClosed | Self::NotFound => "not-found",
             Self::Invalid => "validation",
+            Self::InvalidChallenge => "invalid-challenge",
             Self::EmailTaken => "email-taken",
             Self::PasswordUnchanged => "password-unchanged",
             Self::LastAdministrator => "last-administrator",
@@ -148,6 +158,9 @@ impl ErrorKind {
             Self::InvalidCredentials => {
                 "The e-mail address or the password is wrong. Check both and try again."
             }
+            Self::SecondFactorRequired => {
+                "A second factor is required. Confirm the sign-in with one of `methods`."
+            }
             Self::Forbidden => {
                 "Your role does not have the required permission. Ask an administrator."
             }
@@ -158,12 +171,16 @@ impl ErrorKind {
                 "You cannot assign this role. Choose one that ranks below your own and has no permission that yours lacks."
             }
             Self::WrongPassword => "The current password is wrong. Check it and try again.",
+            Self::WrongCode => "The code is wrong. Check it and try again.",
             Self::AccountInactive => {
                 "The account is not active yet. Ask an administrator to activate it."
             }
             Self::AccountSuspended => "The account is suspended. Contact an administrator.",
             Self::SignupClosed => "Sign-up is closed. Ask an administrator for an account.",
             Self::Invalid => "The request is invalid. See `errors` for each field.",
+            Self::InvalidChallenge => {
+                "The code or link is wrong, or no longer valid. Check it, or start again."
+            }
             Self::NotFound => "The requested resource does not exist. Check its id or name.",
             Self::EmailTaken => "Another account uses this e-mail address. Choose a different one.",
             Self::PasswordUnchanged => {
@@ -230,6 +247,8 @@ struct Inner {
     retry_after: Option<Duration>,
     users: Option<u64>,
     required_proof: Option<RequiredProof>,
+    /// What another module adds, by its type.
+    details: Option<Arc<dyn Any + Send + Sync>>,
     decisions: Vec<Decision>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -296,6 +315,7 @@ impl Error {
             retry_after,
             users,
             required_proof,
+            details,
             decisions,
             source: _,
         } = original.0.as_ref();
@@ -307,6 +327,7 @@ impl Error {
             retry_after: *retry_after,
             users: *users,
             required_proof: *required_proof,
+            details: details.clone(),
             decisions: decisions.clone(),
             source: Some(Box::new(Arc::clone(original))),
         }))
@@ -317,6 +338,22 @@ impl Error {
     pub fn with_decisions(mut self, decisions: impl IntoIterator<Item = Decision>) -> Self {
         self.0.decisions.splice(0..0, decisions);
         self
+    }
+
+    /// A defect: what goat itself wrote cannot be read.
+    pub(crate) fn defect(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::from(ErrorKind::Internal).with_source(source)
+    }
+
+    /// Adds a value that a caller reads by its type.
+    pub(crate) fn with_details<T: Any + Send + Sync>(mut self, details: T) -> Self {
+        self.0.details = Some(Arc::new(details));
+        self
+    }
+
+    /// Returns the value of this type, if the error has one.
+    pub(crate) fn details<T: Any>(&self) -> Option<&T> {
+        self.0.details.as_ref()?.downcast_ref()
     }
 
     /// Sets a sentence for the client in place of the kind's default.
@@ -393,6 +430,7 @@ impl From<ErrorKind> for Error {
             retry_after: None,
             users: None,
             required_proof: None,
+            details: None,
             decisions: Vec::new(),
             source: None,
         }))

@@ -19,7 +19,9 @@ pub enum EventKind {
     SignedUp,
     /// A user logged in.
     SignedIn,
-    /// A login failed, for this reason.
+    /// A first proof was right, and the sign-in waits for a second factor.
+    SignInHeld,
+    /// A sign-in failed, for this reason.
     SignInFailed(ErrorKind),
     /// A refresh token was rotated.
     Refreshed,
@@ -51,6 +53,8 @@ pub enum EventKind {
     AttributesChanged(Vec<String>),
     /// A wrong current password was presented.
     WrongPassword,
+    /// A wrong code of a second factor was presented in a session.
+    WrongCode,
     /// An API key was created.
     KeyCreated,
     /// An API key was revoked.
@@ -86,6 +90,7 @@ impl EventKind {
         match self {
             Self::SignedUp => "signed-up",
             Self::SignedIn => "signed-in",
+            Self::SignInHeld => "sign-in-held",
             Self::SignInFailed(_) => "sign-in-failed",
             Self::Refreshed => "refreshed",
             Self::RefreshRepeated => "refresh-repeated",
@@ -101,6 +106,7 @@ impl EventKind {
             Self::EmailChanged => "email-changed",
             Self::AttributesChanged(_) => "attributes-changed",
             Self::WrongPassword => "wrong-password",
+            Self::WrongCode => "wrong-code",
             Self::KeyCreated => "key-created",
             Self::KeyRevoked => "key-revoked",
             Self::KeysRevoked(_) => "keys-revoked",

@@ -12,6 +12,7 @@ use crate::clock::Time;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::factor::{Answer, SignInChallenge};
 use crate::id::UserId;
 use crate::limit::{Limits, WithDecisions};
 use crate::password::{BulkheadLoad, HashError, check_sample};
@@ -275,7 +276,8 @@ impl Goat {
     ///
     /// [`ErrorKind::RateLimited`] for too many attempts on the account or with the device token,
     /// [`ErrorKind::InvalidCredentials`] if the address and the password do not match; with the right
-    /// password only: [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
+    /// password only: [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`], and
+    /// [`ErrorKind::SecondFactorRequired`], after which [`Goat::answer`] completes the sign-in;
     /// [`ErrorKind::Unavailable`] if a store is unavailable or the queue of the password hasher is full.
     pub async fn login(&self, request: Login) -> Result<WithDecisions<SignedIn>> {
         self.inner.context.login(request).await
@@ -319,9 +321,30 @@ impl Goat {
     /// [`ErrorKind::InvalidCredentials`] for a proof that is too old, or from before a suspension, a new
     /// password, the deletion of the user or the end of all its sessions; [`ErrorKind::InvalidTransition`]
     /// for a service account; [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
+    /// [`ErrorKind::SecondFactorRequired`] where a factor is in force and the proof is of one factor;
     /// [`ErrorKind::Unavailable`] if a store is unavailable.
     pub async fn open_session(&self, proof: Proof, origin: Origin) -> Result<SignedIn> {
         self.inner.context.open_session(proof, origin).await
+    }
+
+    /// Completes a sign-in that waits for a second factor ([`Error::pending`](crate::Error::pending)), and opens
+    /// its session, on the device of the login. The session has several factors from the time of the answer.
+    ///
+    /// An answer counts against the limits of the login, and a pending sign-in takes five. It is answered once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidChallenge`] for a wrong answer or secret, and for a pending sign-in that is unknown,
+    /// used, expired, or from before a suspension, a new password or the end of all sessions;
+    /// [`ErrorKind::RateLimited`]; [`ErrorKind::AccountInactive`], [`ErrorKind::AccountSuspended`];
+    /// [`ErrorKind::Unavailable`] if a store is unavailable.
+    pub async fn answer(
+        &self,
+        pending: impl Into<SignInChallenge> + Send,
+        answer: Answer,
+        origin: &Origin,
+    ) -> Result<WithDecisions<SignedIn>> {
+        self.inner.context.confirm_sign_in(pending.into(), answer, origin).await
     }
 
     /// Authenticates an access token and returns its principal: a live session of an active user.
@@ -440,14 +463,16 @@ impl Goat {
         self.inner.context.require_recent(principal).await
     }
 
-    /// Verifies a proof of the principal's user again. A new session replaces the principal's: on the same
+    /// Verifies a proof of the principal's user again: the password, or the answer of a second factor, which
+    /// makes the new session one of several factors. A new session replaces the principal's: on the same
     /// device and with the same end, under new tokens. The earlier tokens no longer work, so that a copy of
     /// them gains nothing, and presenting one ends nothing.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::RateLimited`] for too many passwords in the session, [`ErrorKind::WrongPassword`],
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// [`ErrorKind::WrongCode`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a
+    /// store is unavailable.
     pub async fn step_up(
         &self,
         principal: &Principal,

@@ -137,6 +137,8 @@ identifiers! {
     ChallengeId;
     /// Identifies an API key.
     KeyId;
+    /// Identifies a second factor.
+    FactorId;
 }
 
 #[cfg(test)]

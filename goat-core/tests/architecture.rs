@@ -16,6 +16,7 @@ const FLOORS: [(&str, &[&str]); 5] = [
         &[
             "access",
             "challenge",
+            "factor",
             "proof",
             "session",
             "key",

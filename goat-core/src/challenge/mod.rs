@@ -6,6 +6,8 @@
 //! - wrong answers are bounded by the attempts in the challenge itself;
 //! - neither the secret of a link nor a typed code is stored, only a hash.
 
+mod secret;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +16,8 @@ use crate::clock::Timestamp;
 use crate::id::{ChallengeId, UserId};
 use crate::secret::Secret;
 use crate::user::Email;
+
+pub(crate) use secret::ChallengeSecret;
 
 /// How many wrong answers a challenge takes.
 pub const ATTEMPTS: u8 = 5;

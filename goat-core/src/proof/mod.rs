@@ -54,6 +54,19 @@ impl Proof {
         Self { user, epoch, methods, multi, by: vouch.method, at }
     }
 
+    /// A second factor that answered a pending sign-in: `first` and `by` are of its first proof, and so is
+    /// the epoch.
+    pub(crate) fn confirmed(
+        user: UserId,
+        epoch: u64,
+        first: Methods,
+        by: MethodName,
+        factor: Method,
+        at: Timestamp,
+    ) -> Self {
+        Self { user, epoch, methods: first.with(factor), multi: true, by, at }
+    }
+
     /// Returns the user.
     #[must_use]
     pub fn user(&self) -> UserId {

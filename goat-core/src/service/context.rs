@@ -8,6 +8,7 @@ use crate::access::Role;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
+use crate::factor::AnswerVerifier;
 use crate::id::{SessionId, UserId};
 use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
 use crate::secret::Secret;
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) tokens: Tokens,
     pub(crate) claims: Option<ClaimSource>,
     pub(crate) hasher: HashBulkhead,
+    pub(crate) answers: Arc<dyn AnswerVerifier>,
     pub(crate) credential_limits: CredentialLimits,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) readiness: Readiness,

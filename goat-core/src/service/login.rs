@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
-use crate::event::{Event, EventActor, EventKind};
+use crate::event::EventActor;
 use crate::id::UserId;
 use crate::limit::{Decision, WithDecisions};
 use crate::password::{TriedPassword, Verification};
@@ -19,7 +19,8 @@ use crate::session::Origin;
 use crate::token::DeviceClaims;
 use crate::user::{Account, Email, UserKind};
 
-use super::open_session::SignIn;
+use super::open_session::{SignIn, Subject};
+use super::pending_sign_in::LoginLimits;
 use super::{Context, SignedIn};
 
 /// A login request. Both texts are taken as typed; any pair that does not match is the same error.
@@ -55,19 +56,25 @@ impl Login {
     }
 }
 
+/// A login attempt that the limits admitted.
+struct Admitted {
+    decisions: Vec<Decision>,
+    /// The account, if it was read for the limits.
+    account: Option<Account>,
+    limits: LoginLimits,
+}
+
 impl Context {
     pub(crate) async fn login(self: &Arc<Self>, request: Login) -> Result<WithDecisions<SignedIn>> {
         let address = request.origin.address;
-        let (decisions, device) = self.acquire_attempt(&request).await?;
+        let Admitted { decisions, account, limits } = self.acquire_attempt(&request).await?;
         let mut known = None;
-        match self.login_admitted(request, device, &mut known).await {
+        match self.login_admitted(request, account, limits, &mut known).await {
             Ok(value) => Ok(WithDecisions { value, decisions }),
             Err(error) => {
-                let kind = EventKind::SignInFailed(error.kind());
-                let mut event = Event::new(kind, self.time.now(), EventActor::Anonymous);
-                event.user = known;
-                event.method = Some(Method::Password.into());
-                self.observer.observe(&event.with_address(address));
+                let (by, actor) = (Method::Password.into(), EventActor::Anonymous);
+                let subject = Subject { user: known, by, address, actor };
+                self.note_failed_sign_in(error.kind(), subject);
                 Err(error.with_decisions(decisions))
             }
         }
@@ -78,7 +85,7 @@ impl Context {
     ///
     /// TIMING: before the password is verified, so that the quota bounds the verifications of parallel
     /// guesses too.
-    async fn acquire_attempt(&self, request: &Login) -> Result<(Vec<Decision>, Option<Account>)> {
+    async fn acquire_attempt(&self, request: &Login) -> Result<Admitted> {
         let email = request.email.expose();
         let (limits, address) = (&self.credential_limits, request.origin.address);
         if let Some(device) = self.valid_device(request)
@@ -87,11 +94,13 @@ impl Context {
         {
             let acquired = limits.acquire_device(device.id).await;
             let decisions = self.note_limits(acquired, &EventActor::Anonymous, address)?;
-            return Ok((decisions, Some(account)));
+            let limits = LoginLimits::Device(device.id);
+            return Ok(Admitted { decisions, account: Some(account), limits });
         }
         let acquired = limits.acquire_account(email).await;
         self.note_limits(acquired, &EventActor::Anonymous, address)?;
-        Ok((Vec::new(), None))
+        let limits = LoginLimits::Account;
+        Ok(Admitted { decisions: Vec::new(), account: None, limits })
     }
 
     /// Returns the claims of a valid device token, for any account.
@@ -113,6 +122,7 @@ impl Context {
         self: &Arc<Self>,
         request: Login,
         account: Option<Account>,
+        limits: LoginLimits,
         known: &mut Option<UserId>,
     ) -> Result<SignedIn> {
         let account = match account {
@@ -132,6 +142,6 @@ impl Context {
         let proof = Proof::by_password(account.user.id, account.epoch.number, at);
         let outdated = (verified == Verification::MatchesOutdated).then_some(tried);
         let origin = request.origin;
-        self.open_session_of(SignIn { account, proof, outdated, origin, actor: None }).await
+        self.open_session_of(SignIn { account, proof, outdated, origin, limits, actor: None }).await
     }
 }

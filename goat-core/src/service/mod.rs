@@ -1,13 +1,16 @@
 //! Services: the operations that an application calls, one flow per file.
 
 mod authenticate;
+mod confirm;
 mod context;
 mod credential_limits;
+mod factors;
 mod introspect;
 mod keys;
 mod login;
 mod logout;
 mod open_session;
+mod pending_sign_in;
 mod policy;
 mod principal;
 mod readiness;

@@ -6,9 +6,11 @@
 //! - a proof from before a suspension, a new password or the end of all sessions opens nothing: the
 //!   session epoch of the user decides, before the write and after it;
 //! - the account's status is revealed only to a proof;
+//! - a proof of one factor opens nothing where a second factor is in force;
 //! - a service account has no session;
 //! - nothing after the commit of the session can fail the sign-in.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use crate::error::{ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
 use crate::id::{SessionId, TokenId, UserId};
 use crate::password::TriedPassword;
-use crate::proof::{Assurance, Proof, Vouch};
+use crate::proof::{Assurance, MethodName, Proof, Vouch};
 use crate::secret::Secret;
 use crate::session::{Origin, Session};
 use crate::store::{Rehashed, UserChange, UserSnapshot};
@@ -27,6 +29,7 @@ use crate::token::DeviceClaims;
 use crate::user::{Account, Status, User, UserKind};
 
 use super::context::{changed, explain_service};
+use super::pending_sign_in::LoginLimits;
 use super::{Actor, ActorView, Context, Policy, Sessions, TokenPair};
 
 /// Stored length of a `User-Agent`, in characters.
@@ -59,8 +62,19 @@ pub(super) struct SignIn {
     /// The password, if it was shown and its stored hash is outdated.
     pub(super) outdated: Option<TriedPassword>,
     pub(super) origin: Origin,
+    /// The limits by which it counted.
+    pub(super) limits: LoginLimits,
     /// The actor that signs another user in.
     pub(super) actor: Option<EventActor>,
+}
+
+/// The facts of a sign-in in the event of its failure.
+pub(super) struct Subject {
+    /// The user, if the account exists: for the event, not for the response.
+    pub(super) user: Option<UserId>,
+    pub(super) by: MethodName,
+    pub(super) address: Option<IpAddr>,
+    pub(super) actor: EventActor,
 }
 
 impl Sessions {
@@ -143,21 +157,34 @@ impl Context {
         let by_another = actor.clone();
         let opened = async {
             let account = account.ok_or(ErrorKind::InvalidCredentials)?;
-            let sign_in = SignIn { account, proof, outdated: None, origin, actor: by_another };
+            let limits = LoginLimits::Unlimited;
+            let sign_in =
+                SignIn { account, proof, outdated: None, origin, limits, actor: by_another };
             self.open_session_of(sign_in).await
         };
         opened.await.inspect_err(|error| {
-            let kind = EventKind::SignInFailed(error.kind());
             let actor = actor.unwrap_or(EventActor::Anonymous);
-            let mut event = Event::new(kind, self.time.now(), actor).on(user);
-            event.method = Some(by);
-            self.observer.observe(&event.with_address(address));
+            let subject = Subject { user: Some(user), by, address, actor };
+            self.note_failed_sign_in(error.kind(), subject);
         })
+    }
+
+    /// Emits the event of a sign-in that opened no session: of a failure, or of a first proof that waits
+    /// for a second factor.
+    pub(super) fn note_failed_sign_in(&self, kind: ErrorKind, subject: Subject) {
+        let Subject { user, by, address, actor } = subject;
+        let kind = match kind {
+            ErrorKind::SecondFactorRequired => EventKind::SignInHeld,
+            kind => EventKind::SignInFailed(kind),
+        };
+        let mut event = Event::new(kind, self.time.now(), actor);
+        (event.user, event.method) = (user, Some(by));
+        self.observer.observe(&event.with_address(address));
     }
 
     /// Opens the session of a sign-in.
     pub(super) async fn open_session_of(self: &Arc<Self>, sign_in: SignIn) -> Result<SignedIn> {
-        let SignIn { account, proof, outdated, origin, actor } = sign_in;
+        let SignIn { account, proof, outdated, origin, limits, actor } = sign_in;
         check_epoch(&proof, account.epoch.number)?;
         if account.user.kind() == UserKind::Service {
             return Err(explain_service(ErrorKind::InvalidTransition.into()));
@@ -170,6 +197,13 @@ impl Context {
             Status::Active => {}
             Status::Inactive => return Err(ErrorKind::AccountInactive.into()),
             Status::Suspended => return Err(ErrorKind::AccountSuspended.into()),
+        }
+        if proof.assurance() == Assurance::Single {
+            // A store that does not answer is an error, never a session.
+            let factors = self.stores.factors.of(account.user.id).await?;
+            if factors.are_in_force() {
+                return Err(self.hold_sign_in(&proof, &factors, &origin, limits).await?);
+            }
         }
         let rehashed = match outdated {
             Some(password) => self.rehash(&password).await,
@@ -276,3 +310,6 @@ impl Context {
 fn check_epoch(proof: &Proof, epoch: u64) -> Result<(), ErrorKind> {
     if proof.epoch() == epoch { Ok(()) } else { Err(ErrorKind::InvalidCredentials) }
 }
+
+#[cfg(test)]
+mod tests;

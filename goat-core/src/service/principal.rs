@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::access::{Permission, Rights, Role, RoleTable};
 use crate::clock::Timestamp;
-use crate::error::{ErrorKind, RequiredProof};
+use crate::error::ErrorKind;
 use crate::event::EventActor;
 use crate::id::{SessionId, UserId};
 use crate::proof::{Assurance, ProofTimes};
@@ -125,11 +125,6 @@ impl Principal {
     #[must_use]
     pub fn is_recent(&self, within: Duration, now: Timestamp) -> bool {
         self.0.proven.are_recent(within, now)
-    }
-
-    /// Returns the proof that makes the session recent.
-    pub(super) fn required_proof(&self, within: Duration) -> RequiredProof {
-        RequiredProof { max_age: Some(within), multi: self.assurance() == Assurance::Multi }
     }
 
     /// Returns the user's role.

@@ -11,11 +11,12 @@
 use std::sync::Arc;
 
 use crate::detached::run_to_completion;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, RequiredProof, Result};
 use crate::event::{Event, EventActor, EventKind};
+use crate::factor::Answer;
 use crate::id::SessionId;
 use crate::limit::WithDecisions;
-use crate::proof::Method;
+use crate::proof::{Assurance, Method};
 use crate::secret::Secret;
 use crate::session::Origin;
 use crate::store::Replaced;
@@ -30,6 +31,8 @@ use super::{Context, FreshPrincipal, Principal, RecentPrincipal, TokenPair};
 pub enum StepUp {
     /// The password of the account.
     Password(Secret<String>),
+    /// The answer of a second factor. With the first proof of the session it is a proof of several factors.
+    Factor(Answer),
 }
 
 /// The result of a step-up.
@@ -46,10 +49,14 @@ impl Context {
     pub(crate) async fn require_recent(&self, principal: &Principal) -> Result<RecentPrincipal> {
         let fresh: FreshPrincipal = self.reauthenticate(principal).await?;
         let me = fresh.principal();
-        if me.is_recent(self.settings.recent, self.time.now()) {
+        let within = self.settings.recent;
+        // In a session of several factors only such proofs count, also without a factor.
+        let multi = me.assurance() == Assurance::Multi || self.has_factor(me.user()).await?;
+        let is_enough = !multi || me.assurance() == Assurance::Multi;
+        if is_enough && me.is_recent(within, self.time.now()) {
             return Ok(RecentPrincipal::new(fresh));
         }
-        Err(Error::step_up_required(me.required_proof(self.settings.recent)))
+        Err(Error::step_up_required(RequiredProof { max_age: Some(within), multi }))
     }
 
     pub(crate) async fn step_up(
@@ -61,16 +68,24 @@ impl Context {
         let account = self.own_account(principal).await?;
         let mut decisions = Vec::new();
         let result = async {
-            let StepUp::Password(password) = proof;
-            let password = password.expose();
-            self.verify_current(principal, &account, password, &mut decisions).await?;
-            let old = principal.session();
+            let (method, assurance) = match proof {
+                StepUp::Password(password) => {
+                    let password = password.expose();
+                    self.verify_current(principal, &account, password, &mut decisions).await?;
+                    (Method::Password, Assurance::Single)
+                }
+                StepUp::Factor(answer) => {
+                    (self.verify_factor(&account, &answer, origin).await?, Assurance::Multi)
+                }
+            };
             let permissions = self.token_permissions(account.user.id, &account.user.role).await?;
             let (context, principal) = (Arc::clone(self), principal.clone());
             let origin = origin.clone();
             // The old session is invalidated and the event emitted even if the client disconnects.
             run_to_completion(async move {
-                context.replace_session(&principal, account, old, permissions, &origin).await
+                context
+                    .replace_session(&principal, account, (method, assurance), permissions, &origin)
+                    .await
             })
             .await
         }
@@ -78,19 +93,37 @@ impl Context {
         with_decisions(result, decisions)
     }
 
+    /// Verifies the answer of a factor of the session's user.
+    async fn verify_factor(
+        &self,
+        account: &Account,
+        answer: &Answer,
+        origin: &Origin,
+    ) -> Result<Method> {
+        if let Some(method) = self.verify_answer(account.user.id, answer).await? {
+            return Ok(method);
+        }
+        let (now, actor) = (self.time.now(), EventActor::User(account.user.id));
+        let mut event = Event::new(EventKind::WrongCode, now, actor).about(&account.user);
+        event.method = Some(answer.method().into());
+        self.observer.observe(&event.with_address(origin.address));
+        Err(ErrorKind::WrongCode.into())
+    }
+
     async fn replace_session(
         &self,
         principal: &Principal,
         account: Account,
-        old: SessionId,
+        (method, assurance): (Method, Assurance),
         permissions: Option<Vec<String>>,
         origin: &Origin,
     ) -> Result<SteppedUp> {
         let now = self.time.now();
-        let session = self.own_session(principal, now).await?;
+        let (old, session) = (principal.session(), self.own_session(principal, now).await?);
         let token = self.next_refresh_token(now, session.ends_at);
         // The epoch that was read with the password: a later one ends the new session.
-        let new = session.stepped_up(SessionId::generate(now), account.epoch.number, token, now);
+        let (id, epoch) = (SessionId::generate(now), account.epoch.number);
+        let new = session.stepped_up(id, epoch, token, (method, assurance), now);
         // Signed before the commit, so that nothing after it can fail.
         let user = &account.user;
         let seen = principal.revisions();
@@ -103,7 +136,7 @@ impl Context {
         self.validator.sessions_ended(user.id, &[old]).await;
         let event = Event::new(EventKind::SteppedUp, now, EventActor::User(user.id)).about(user);
         let mut event = event.in_session(new.id).with_address(origin.address);
-        event.method = Some(Method::Password.into());
+        event.method = Some(method.into());
         self.observer.observe(&event);
         Ok(SteppedUp { session: new.id, tokens })
     }

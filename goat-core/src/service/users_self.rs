@@ -310,6 +310,10 @@ impl Context {
         decisions: &mut Vec<Decision>,
     ) -> Result<()> {
         match confirmation {
+            // With a factor in force the password alone confirms nothing.
+            Confirmation::Password(_) if self.has_factor(account.user.id).await? => {
+                self.require_recent(principal).await.map(drop)
+            }
             Confirmation::Password(password) => {
                 self.verify_current(principal, account, password, decisions).await
             }

@@ -180,23 +180,29 @@ impl Session {
         self.idle_at.min(self.ends_at)
     }
 
-    /// Returns the session that replaces this one once the user has shown a password again: under another
-    /// id and token, with the device, the beginning and the end of this one.
+    /// Returns the session that replaces this one once the user has shown a proof again, of this method and
+    /// assurance: under another id and token, with the device, the beginning and the end of this one.
     pub(crate) fn stepped_up(
         &self,
         id: SessionId,
         epoch: u64,
         token: RefreshToken,
+        (method, assurance): (Method, Assurance),
         now: Timestamp,
     ) -> Self {
+        let multi_at = match assurance {
+            Assurance::Single => self.multi_at,
+            Assurance::Multi => Some(now),
+        };
         Self {
             id,
             epoch,
+            multi_at,
             last_used_at: now,
             idle_at: token.expires_at.min(self.ends_at),
             current: token,
             previous: None,
-            methods: self.methods.with(Method::Password),
+            methods: self.methods.with(method),
             authenticated_at: now,
             ..self.clone()
         }

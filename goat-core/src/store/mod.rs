@@ -2,6 +2,7 @@
 
 mod aged;
 pub(crate) mod challenges;
+pub(crate) mod factors;
 pub(crate) mod keys;
 pub mod memory;
 mod observed;
@@ -18,6 +19,7 @@ pub(crate) mod users;
 
 pub use aged::Aged;
 pub use challenges::{ChallengeStore, NoChallenges};
+pub use factors::{FactorStore, NoFactors};
 pub use keys::{Created, KeyStore, KeyView, NoKeys};
 pub use roles::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutcome};
 pub use sessions::{Replaced, Revoked, Rotated, Rotation, SessionStore, SessionView};

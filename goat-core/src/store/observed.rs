@@ -21,12 +21,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::shared_cache::{self, CacheEntry, CacheKey, Lookup, SharedCache};
-use super::{Stores, challenges, keys, roles, sessions, users};
+use super::{Stores, challenges, factors, keys, roles, sessions, users};
 use crate::access::{Role, RoleRows};
 use crate::challenge::{Challenge, Purpose, Subject};
 use crate::clock::{Clock, Timestamp};
 use crate::error::StoreError;
 use crate::event::Observer;
+use crate::factor::Factors;
 use crate::id::{ChallengeId, KeyId, SessionId, UserId};
 use crate::invalidation::{self, Invalidation, InvalidationStats, Invalidations, Listener};
 use crate::key::{Key, StoredKey};
@@ -36,9 +37,9 @@ use crate::limit::{
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, ChallengeStore, Created, KeyStore, KeyView, Rehashed, Replaced, Revoked, RoleStore,
-    RoleWrite, RoleWriteOutcome, Rotated, Rotation, SessionStore, SessionView, StoreTransaction,
-    UserStore, UserWrite, UserWriteOutcome,
+    Aged, ChallengeStore, Created, FactorStore, KeyStore, KeyView, Rehashed, Replaced, Revoked,
+    RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation, SessionStore, SessionView,
+    StoreTransaction, UserStore, UserWrite, UserWriteOutcome,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -73,6 +74,7 @@ impl Stores {
             roles: Arc::new(policy.over(self.roles)),
             sessions: Arc::new(policy.over(self.sessions)),
             challenges: Arc::new(policy.over(self.challenges)),
+            factors: Arc::new(policy.over(self.factors)),
             keys: Arc::new(policy.over(self.keys)),
             limits: Arc::new(policy.over(self.limits)),
             invalidations: Arc::new(policy.over(self.invalidations)),
@@ -371,6 +373,13 @@ impl KeyStore for Observed<dyn KeyStore> {
 
     async fn used(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
         self.policy.call(keys::operation::USED, self.inner.used(uses)).await
+    }
+}
+
+#[async_trait]
+impl FactorStore for Observed<dyn FactorStore> {
+    async fn of(&self, user: UserId) -> Result<Factors, StoreError> {
+        self.policy.call(factors::operation::OF, self.inner.of(user)).await
     }
 }
 

@@ -8,7 +8,9 @@ use crate::limit::LimitStore;
 use super::shared_cache::SharedCache;
 #[cfg(feature = "sqlite")]
 use super::sql;
-use super::{ChallengeStore, KeyStore, RoleStore, SessionStore, UserStore, memory};
+use super::{
+    ChallengeStore, FactorStore, KeyStore, NoFactors, RoleStore, SessionStore, UserStore, memory,
+};
 
 /// The storage: one port per concern, so that backends can be mixed.
 ///
@@ -33,6 +35,8 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionStore>,
     /// Challenges, kept in the database of the users where there is one.
     pub challenges: Arc<dyn ChallengeStore>,
+    /// Second factors.
+    pub factors: Arc<dyn FactorStore>,
     /// API keys, kept in the database of the users where there is one.
     pub keys: Arc<dyn KeyStore>,
     /// Counters of rate limits.
@@ -54,6 +58,7 @@ impl Stores {
             keys: directory,
             sessions: Arc::new(memory::MemorySessions::default()),
             challenges: Arc::new(memory::MemoryChallenges::default()),
+            factors: Arc::new(NoFactors),
             limits: Arc::new(memory::MemoryLimits::default()),
             invalidations: Arc::new(LocalInvalidations::default()),
             shared_cache: None,

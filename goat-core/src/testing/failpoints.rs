@@ -10,14 +10,16 @@ use crate::access::{Role, RoleRows};
 use crate::challenge::{Challenge, Purpose, Subject};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
+use crate::factor::Factors;
 use crate::id::{ChallengeId, KeyId, SessionId, UserId};
 use crate::key::{Key, StoredKey};
 use crate::page::{Page, PageRequest};
 use crate::session::{Session, SessionEpoch, TokenReplacement};
 use crate::store::{
-    Aged, ChallengeStore, Created, KeyStore, KeyView, Rehashed, Replaced, Revoked, RoleStore,
-    RoleWrite, RoleWriteOutcome, Rotated, Rotation, SessionStore, SessionView, StoreTransaction,
-    Stores, UserStore, UserWrite, UserWriteOutcome, challenges, keys, roles, sessions, users,
+    Aged, ChallengeStore, Created, FactorStore, KeyStore, KeyView, Rehashed, Replaced, Revoked,
+    RoleStore, RoleWrite, RoleWriteOutcome, Rotated, Rotation, SessionStore, SessionView,
+    StoreTransaction, Stores, UserStore, UserWrite, UserWriteOutcome, challenges, factors, keys,
+    roles, sessions, users,
 };
 use crate::user::{Account, UserPage, UserQuery, UserState};
 
@@ -139,6 +141,10 @@ impl Failpoints {
                 inner: stores.challenges,
                 failpoints: failpoints.clone(),
             }),
+            factors: Arc::new(FailpointFactors {
+                inner: stores.factors,
+                failpoints: failpoints.clone(),
+            }),
             keys: Arc::new(FailpointKeys { inner: stores.keys, failpoints: failpoints.clone() }),
             ..stores
         };
@@ -225,6 +231,12 @@ struct FailpointSessions {
 #[derive(Debug)]
 struct FailpointChallenges {
     inner: Arc<dyn ChallengeStore>,
+    failpoints: Failpoints,
+}
+
+#[derive(Debug)]
+struct FailpointFactors {
+    inner: Arc<dyn FactorStore>,
     failpoints: Failpoints,
 }
 
@@ -454,6 +466,13 @@ impl ChallengeStore for FailpointChallenges {
 
     async fn purge(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         self.failpoints.pass(challenges::operation::PURGE, self.inner.purge(now, most)).await
+    }
+}
+
+#[async_trait]
+impl FactorStore for FailpointFactors {
+    async fn of(&self, user: UserId) -> Result<Factors, StoreError> {
+        self.failpoints.pass(factors::operation::OF, self.inner.of(user)).await
     }
 }
 

@@ -6,6 +6,7 @@ pub mod challenges;
 mod clock;
 #[cfg(test)]
 pub(crate) mod explore;
+mod factors;
 mod failpoints;
 mod fixture;
 mod hasher;
@@ -20,6 +21,7 @@ mod time;
 pub mod users;
 
 pub use clock::ManualClock;
+pub use factors::TestFactors;
 pub use failpoints::{Failpoints, HeldCall, Point};
 pub use fixture::TestGoat;
 pub use hasher::{HasherCall, PlainHasher};

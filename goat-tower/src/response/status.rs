@@ -42,6 +42,7 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         Kind::SessionRevoked => (StatusCode::UNAUTHORIZED, "Session ended", InvalidToken),
         Kind::TokenReused => (StatusCode::UNAUTHORIZED, "Refresh token reused", InvalidToken),
 
+        Kind::SecondFactorRequired => (StatusCode::UNAUTHORIZED, "Second factor required", SignIn),
         Kind::StepUpRequired => {
             (StatusCode::UNAUTHORIZED, "Step-up required", InsufficientAuthentication)
         }
@@ -49,11 +50,13 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         Kind::Forbidden => (StatusCode::FORBIDDEN, "Missing permission", InsufficientScope),
         Kind::Outranked => (StatusCode::FORBIDDEN, "Not allowed for this user", None),
         Kind::RoleNotAssignable => (StatusCode::FORBIDDEN, "Role not assignable", None),
+        Kind::WrongCode => (StatusCode::FORBIDDEN, "Wrong code", None),
         Kind::WrongPassword => (StatusCode::FORBIDDEN, "Wrong password", None),
         Kind::AccountInactive => (StatusCode::FORBIDDEN, "Account inactive", None),
         Kind::AccountSuspended => (StatusCode::FORBIDDEN, "Account suspended", None),
 
         Kind::Invalid => (StatusCode::BAD_REQUEST, "Invalid request", None),
+        Kind::InvalidChallenge => (StatusCode::BAD_REQUEST, "Invalid challenge", None),
         Kind::NotFound | Kind::SignupClosed => (StatusCode::NOT_FOUND, "Not found", None),
         Kind::EmailTaken => (StatusCode::CONFLICT, "E-mail address in use", None),
         Kind::PasswordUnchanged => (StatusCode::CONFLICT, "Password unchanged", None),

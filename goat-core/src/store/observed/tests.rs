@@ -41,6 +41,7 @@ impl Broken {
             roles: Arc::clone(&store) as _,
             sessions: Arc::clone(&store) as _,
             challenges: Arc::clone(&store) as _,
+            factors: Arc::clone(&store) as _,
             keys: Arc::clone(&store) as _,
             limits: Arc::clone(&store) as _,
             invalidations: Arc::clone(&store) as _,
@@ -144,6 +145,13 @@ impl ChallengeStore for Broken {
     }
 
     async fn purge(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        self.answer().await
+    }
+}
+
+#[async_trait]
+impl FactorStore for Broken {
+    async fn of(&self, _: UserId) -> Result<Factors, StoreError> {
         self.answer().await
     }
 }
@@ -439,6 +447,8 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("challenges.remove_all", call(challenges.remove_all(user, None))).await;
     check("challenges.purge", call(challenges.purge(now, 1))).await;
 
+    check("factors.of", call(stores.factors.of(user))).await;
+
     let (keys, stored) = (&stores.keys, stored_key(user));
     let key = stored.key.id;
     check("keys.create", call(keys.create(&stored, 1))).await;
@@ -486,7 +496,7 @@ async fn every_call_without_a_reply_is_unavailable_at_the_timeout() {
         calls += 1;
     })
     .await;
-    assert_eq!(calls, 44);
+    assert_eq!(calls, 45);
 }
 
 /// O1

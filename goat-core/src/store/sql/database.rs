@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::error::{Error, Result, StoreError};
 use crate::invalidation::LocalInvalidations;
 use crate::limit::LimitStore;
-use crate::store::{ChallengeStore, KeyStore, RoleStore, SessionStore, Stores, UserStore};
+use crate::store::{
+    ChallengeStore, KeyStore, NoFactors, RoleStore, SessionStore, Stores, UserStore,
+};
 
 use super::Database;
 use super::challenges::SqlChallenges;
@@ -242,6 +244,7 @@ impl Database {
             roles: self.roles(),
             sessions: self.sessions(),
             challenges: self.challenges(),
+            factors: Arc::new(NoFactors),
             keys: self.keys(),
             limits,
             invalidations: Arc::new(LocalInvalidations::default()),

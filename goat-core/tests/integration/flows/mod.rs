@@ -18,6 +18,7 @@ mod races;
 mod renewal;
 mod replaced_tokens;
 mod rotation;
+mod second_factor;
 mod self_service;
 mod service_accounts;
 mod step_up;

@@ -141,7 +141,7 @@ async fn an_old_proof_opens_nothing(backend: Backend) {
 
 /// A change that ends every session of a user.
 #[derive(Clone, Copy, Debug)]
-enum Change {
+pub(crate) enum Change {
     Suspend,
     SuspendAndReactivate,
     Delete,
@@ -151,7 +151,7 @@ enum Change {
 }
 
 impl Change {
-    const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Suspend,
         Self::SuspendAndReactivate,
         Self::Delete,
@@ -160,7 +160,7 @@ impl Change {
         Self::RevokeOthers,
     ];
 
-    async fn perform(self, harness: &Harness, user: UserId, me: &Principal) {
+    pub(crate) async fn perform(self, harness: &Harness, user: UserId, me: &Principal) {
         let (users, sessions) = (harness.goat.users(), harness.goat.sessions());
         let status = |status| users.change_status(system(), user, status);
         match self {

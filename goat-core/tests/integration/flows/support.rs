@@ -11,7 +11,7 @@ use goat_core::invalidation::LocalInvalidations;
 use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
-use goat_core::testing::{Failpoints, ManualClock, PlainHasher};
+use goat_core::testing::{Failpoints, ManualClock, PlainHasher, TestFactors};
 use goat_core::token::{TokenKeys, TokenSettings, Tokens, Verifier};
 use goat_core::user::NewUser;
 use goat_core::{
@@ -199,6 +199,8 @@ pub(crate) struct Harness {
     pub(crate) hasher: PlainHasher,
     pub(crate) events: Events,
     pub(crate) failpoints: Failpoints,
+    /// The second factors; no user has one at the beginning.
+    pub(crate) factors: TestFactors,
     /// The stores below the failpoints.
     pub(crate) stores: Stores,
     keys: TokenKeys,
@@ -240,21 +242,24 @@ impl Harness {
         let hasher = PlainHasher::default();
         let events = Events::default();
         let keys = TokenKeys::generate();
-        let (stores, failpoints) = Failpoints::over(backend.stores.clone());
-        let builder = Goat::builder(stores, keys.clone())
+        let factors = TestFactors::default();
+        let stores = Stores { factors: Arc::new(factors.clone()), ..backend.stores.clone() };
+        let (wrapped, failpoints) = Failpoints::over(stores.clone());
+        let builder = Goat::builder(wrapped, keys.clone())
             .settings(settings.clone())
+            .test_factors(&factors)
             .clock(Arc::new(clock.clone()))
             .hasher(Arc::new(hasher.clone()))
             .observer(Arc::new(events.clone()));
         let builder = if has_stored_roles { builder.stored_roles() } else { builder };
         let goat = builder.build().expect("good settings");
-        let stores = backend.stores.clone();
         Self {
             goat,
             clock,
             hasher,
             events,
             failpoints,
+            factors,
             stores,
             keys,
             settings,
@@ -267,6 +272,7 @@ impl Harness {
     pub(crate) fn node(&self, stores: Stores) -> Goat {
         let builder = Goat::builder(stores, self.keys.clone())
             .settings(self.settings.clone())
+            .test_factors(&self.factors)
             .clock(Arc::new(self.clock.clone()))
             .hasher(Arc::new(self.hasher.clone()));
         let builder = if self.has_stored_roles { builder.stored_roles() } else { builder };
