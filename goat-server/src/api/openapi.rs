@@ -21,11 +21,12 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::api::extract::Page;
 use crate::api::routes::auth::{
-    introspect, login, logout, refresh, revoke, signup, step_up, verify,
+    confirm, introspect, login, logout, refresh, revoke, signup, step_up, verify,
 };
 use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, attributes, list, me, service, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
+use crate::api::view::Time;
 use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
 use goat_core::user::{Sort, UserKind};
@@ -44,7 +45,7 @@ use goat_core::user::{Sort, UserKind};
     ),
     servers((url = "/", description = "This server")),
     paths(
-        signup::sign_up, login::login, refresh::refresh, logout::logout,
+        signup::sign_up, login::login, confirm::confirm, refresh::refresh, logout::logout,
         step_up::step_up, verify::verify, introspect::introspect, revoke::revoke,
         me::profile, attributes::change_own, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
@@ -94,6 +95,23 @@ struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 10_000)]
     users: Option<u32>,
+    /// For `second-factor-required`: the pending sign-in, which `POST /api/v1/auth/login/confirm` answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
+    challenge: Option<String>,
+    /// For `second-factor-required`: the secret of the pending sign-in. It opens nothing without an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// For `second-factor-required`: the methods that can answer, such as `totp` and `recovery_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<String>>,
+    /// For `second-factor-required`: the kinds of factors of which the user must enrol one first; empty for a
+    /// user with a factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrol: Option<Vec<String>>,
+    /// For `second-factor-required`: the time at which the pending sign-in expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Time>,
     /// For `validation`: the invalid fields of the request, at most 20.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 20)]

@@ -79,6 +79,9 @@ fn constrain_body(name: &str, schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(body)) = schema else { return };
     match name {
         "UpdateBody" => body.min_properties = Some(1),
+        "StepUpBody" => (body.min_properties, body.max_properties) = (Some(1), Some(1)),
+        // The third is the answer, and the fourth `session`.
+        "ConfirmBody" => (body.min_properties, body.max_properties) = (Some(3), Some(4)),
         REVOKE => (body.min_properties, body.max_properties) = (Some(1), Some(1)),
         _ => {}
     }
@@ -104,7 +107,8 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
         ("LoginBody", "email" | "password" | "device_token")
         | ("StepUpBody", "password")
         | (_, "current_password") => {}
-        ("LoginBody", "session") => schema.enum_values = Some(vec![json!("cookie")]),
+        ("ConfirmBody", "challenge") => schema.pattern = Some(ID.to_owned()),
+        (_, "session") => schema.enum_values = Some(vec![json!("cookie")]),
         (_, "email") => {
             schema.pattern = Some(EMAIL.to_owned());
             schema.max_length = Some(254);

@@ -10,7 +10,7 @@ use super::Group::{Accounts, Administration, Operations};
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::routes::auth::{
-    introspect, login, logout, refresh, revoke, signup, step_up, verify,
+    confirm, introspect, login, logout, refresh, revoke, signup, step_up, verify,
 };
 use crate::api::routes::user::{admin, attributes, list, me, service, session};
 use crate::api::routes::{meta, permissions, roles, sessions};
@@ -41,6 +41,7 @@ pub fn table() -> Vec<Endpoint> {
     vec![
         Endpoint::post(Accounts, "/api/v1/auth/signup", public(Auth("signup")), signup::sign_up),
         Endpoint::post(Accounts, "/api/v1/auth/login", public(Auth("login")), login::login),
+        Endpoint::post(Accounts, "/api/v1/auth/login/confirm", public(Auth("login-confirm")), confirm::confirm),
         Endpoint::post(Accounts, "/api/v1/auth/refresh", Rule::RefreshToken, refresh::refresh),
         Endpoint::post(Accounts, "/api/v1/auth/logout", SESSION_CONTROL, logout::logout),
         Endpoint::post(Accounts, "/api/v1/auth/step-up", SESSION_CONTROL, step_up::step_up),

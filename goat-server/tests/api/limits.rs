@@ -395,6 +395,7 @@ async fn each_limit_is_logged_once_at_the_start() {
     let expected = [
         says("address", limits.address, "address"),
         says("auth", limits.auth, "address as \"login\""),
+        says("auth", limits.auth, "address as \"login-confirm\""),
         says("auth", limits.auth, "address as \"signup\""),
         says("public", limits.public, "address"),
         says("refresh", limits.refresh, "address"),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use goat_core::factor::FactorKind;
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Quota, Status, Stores};
 use goat_server::start::settings::{LoginPageSettings, Logo};
@@ -186,6 +187,18 @@ async fn forms_of_other_sites_are_rejected() {
         assert_eq!((response.status, browser.cookies.len()), (403, 2));
     }
     assert_eq!(app.hasher.verifications(), verified);
+}
+
+/// B20: the page has no field for a second factor, and sets no cookie without one.
+#[tokio::test]
+async fn a_user_with_a_factor_does_not_sign_in_by_the_page() {
+    let app = TestApp::with(with_page).await;
+    let user = app.client().await;
+    app.factors.enrol(user.id, FactorKind::Totp, app.goat.time().now());
+    let mut browser = Browser::default();
+    let response = browser.sign_in(&app, &user.email, "").await;
+    assert_eq!((response.status, browser.cookies.len()), (401, 0));
+    assert!(text(&response).contains("A second factor is required"), "{}", text(&response));
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use goat_core::factor::FactorKind;
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
-use goat_core::testing::{Failpoints, Point};
+use goat_core::testing::{Failpoints, Point, TestFactors};
 use goat_core::{Quota, StoreError, Stores};
 use goat_server::api::{Endpoint, PublicLimit, Rule, table};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
 
@@ -30,13 +31,17 @@ struct Fixture {
     target: TestUser,
     /// The id of a revocable permission.
     grant: String,
+    /// A pending sign-in of another user, and its answer.
+    answer: Value,
 }
 
 impl Fixture {
     async fn new() -> Self {
-        let (stores, failpoints) = Failpoints::over(Stores::memory());
+        let factors = TestFactors::default();
+        let stores = Stores { factors: Arc::new(factors.clone()), ..Stores::memory() };
+        let (stores, failpoints) = Failpoints::over(stores);
         let app = TestApp::with(|setup| {
-            setup.stores = stores;
+            (setup.stores, setup.factors) = (stores, factors);
             setup.goat.self_attributes = vec!["locale".to_owned()];
         })
         .await;
@@ -45,9 +50,16 @@ impl Fixture {
         let target = app.client().await;
         let grants = app.get("/api/v1/permission/operator").bearer(&caller.token).send().await;
         let grant = grants.data()[0]["id"].as_str().expect("an id").to_owned();
+        let enrolled = app.client().await;
+        app.factors.enrol(enrolled.id, FactorKind::Totp, app.goat.time().now());
+        let login = json!({"email": enrolled.email, "password": PASSWORD});
+        let held = app.post("/api/v1/auth/login").json(&login).send().await.json;
+        let answer = json!({
+            "challenge": held["challenge"], "secret": held["secret"], "code": TestFactors::CODE,
+        });
         app.clock.advance(MUCH_LATER);
         let _before = failpoints.take_calls();
-        Self { app, failpoints, caller, other, target, grant }
+        Self { app, failpoints, caller, other, target, grant, answer }
     }
 
     /// A valid request to an endpoint.
@@ -71,6 +83,7 @@ impl Fixture {
             ("POST", "/api/v1/auth/login") => {
                 json!({"email": self.target.email, "password": PASSWORD})
             }
+            ("POST", "/api/v1/auth/login/confirm") => self.answer.clone(),
             ("POST", "/api/v1/auth/step-up") => json!({"password": PASSWORD}),
             ("POST", "/api/v1/auth/introspect" | "/api/v1/auth/revoke") => {
                 let form = format!("token={}", self.other.token);

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use goat_core::auth::Login;
 use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
-use goat_core::testing::{ManualClock, PlainHasher};
+use goat_core::testing::{ManualClock, PlainHasher, TestFactors};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
 use goat_core::{Actor, Email, Goat, Quota, SessionId, Status, Stores, UserId};
@@ -55,6 +55,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: ManualClock,
     /// The hasher, unless [`Setup::hasher`] replaced it.
     pub(crate) hasher: PlainHasher,
+    pub(crate) factors: TestFactors,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) api: Api,
     pub(crate) limits: LimitSettings,
@@ -68,6 +69,8 @@ pub(crate) struct TestApp {
 pub(crate) struct Setup {
     pub(crate) goat: goat_core::Settings,
     pub(crate) stores: Stores,
+    /// The second factors, which the stores have; other stores need them too.
+    pub(crate) factors: TestFactors,
     pub(crate) keys: TokenKeys,
     /// May be shared with another node.
     pub(crate) clock: ManualClock,
@@ -133,6 +136,7 @@ impl TestApp {
         ] {
             *limit = plenty;
         }
+        let factors = TestFactors::default();
         let mut setup = Setup {
             goat: goat_core::Settings {
                 account_quota: plenty,
@@ -141,7 +145,8 @@ impl TestApp {
                 change_email_quota: plenty,
                 ..goat_core::Settings::default()
             },
-            stores: test_stores.stores.clone(),
+            stores: Stores { factors: Arc::new(factors.clone()), ..test_stores.stores.clone() },
+            factors,
             keys: TokenKeys::generate(),
             clock: ManualClock::default(),
             hasher: None,
@@ -150,7 +155,7 @@ impl TestApp {
             ready: true,
         };
         change(&mut setup);
-        let Setup { goat, stores, keys, clock, hasher, http, limits, ready } = setup;
+        let Setup { goat, stores, factors, keys, clock, hasher, http, limits, ready } = setup;
         let plain = PlainHasher::default();
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
@@ -166,6 +171,7 @@ impl TestApp {
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))
             .clock(Arc::new(clock.clone()))
             .observer(observer)
+            .test_factors(&factors)
             .build()
             .unwrap();
         // A node that is not connected to the invalidation channel does not use its caches.
@@ -188,7 +194,18 @@ impl TestApp {
         let router = Router::new().fallback_service(api.clone().into_service::<Body>());
         let users = AtomicUsize::new(0);
         let hasher = plain;
-        Self { goat, clock, hasher, lifecycle, api, limits, router, users, stores: test_stores }
+        Self {
+            goat,
+            clock,
+            hasher,
+            factors,
+            lifecycle,
+            api,
+            limits,
+            router,
+            users,
+            stores: test_stores,
+        }
     }
 
     /// Sends the requests to an application from now on.

@@ -61,6 +61,13 @@
 //! # }
 //! ```
 //!
+//! Where a second factor of the user is in force, a login and a proof of one factor are
+//! [`SecondFactorRequired`](goat_core::ErrorKind::SecondFactorRequired), also in code that knows of no
+//! factors. [`Error::pending`](goat_core::Error::pending) has what the client needs, and a
+//! [`Problem`](crate::Problem) shows it: `challenge`, `secret`, `methods`, `enrol` and `expires_at`.
+//! [`Goat::answer`](goat_core::Goat::answer) completes the sign-in. No kind of factor can be enrolled yet; in
+//! tests, `goat_core::testing::TestFactors` are.
+//!
 //! The example `vouch` is a complete application, which creates a user without a password at the first
 //! sign-in.
 

@@ -32,6 +32,24 @@ impl<'a> ObjectWriter<'a> {
         self
     }
 
+    /// Writes a member that is an array of strings.
+    pub(crate) fn strings<'b>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = &'b str>,
+    ) -> &mut Self {
+        self.name(name);
+        self.text.push('[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.text.push(',');
+            }
+            push_string(self.text, value);
+        }
+        self.text.push(']');
+        self
+    }
+
     /// Writes a member that is an array of objects.
     pub(crate) fn objects<T>(
         &mut self,

@@ -1,12 +1,14 @@
 //! Sign-in, refresh and sign-out over cookies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use goat_core::auth::SignUp;
+use goat_core::factor::FactorKind;
 use goat_core::session::Origin;
-use goat_core::testing::{Failpoints, ManualClock, Point, TestGoat};
-use goat_core::{Email, Goat, Settings, Stores};
+use goat_core::testing::{Failpoints, ManualClock, Point, TestFactors, TestGoat};
+use goat_core::{Email, Goat, Settings, Stores, UserId};
 use goat_tower::cookie::{self, Cookies};
 use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};
@@ -25,6 +27,8 @@ struct Browser {
     goat: Goat,
     clock: ManualClock,
     failpoints: Failpoints,
+    factors: TestFactors,
+    user: UserId,
     app: axum::Router,
     cookies: String,
 }
@@ -32,17 +36,23 @@ struct Browser {
 impl Browser {
     /// A browser without cookies, and a user who can sign in.
     async fn new() -> Self {
-        let (stores, failpoints) = Failpoints::over(Stores::memory());
+        let factors = TestFactors::default();
+        let stores = Stores { factors: Arc::new(factors.clone()), ..Stores::memory() };
+        let (stores, failpoints) = Failpoints::over(stores);
         let test = TestGoat::build(stores, |builder| {
-            builder.settings(Settings { account_quota: None, ..Settings::default() })
+            let settings = Settings { account_quota: None, ..Settings::default() };
+            builder.settings(settings).test_factors(&factors)
         });
         let (email, password) = (Email::parse(EMAIL).unwrap(), PASSWORD.into());
-        test.goat
+        let user = test
+            .goat
             .sign_up(SignUp { email, password: Some(password), origin: Origin::default() })
             .await
-            .unwrap();
+            .unwrap()
+            .id;
         let app = axum::Router::new().nest("/me", cookie::routes(&test.goat, Cookies::new()));
-        Self { goat: test.goat, clock: test.clock, failpoints, app, cookies: String::new() }
+        let (goat, clock, cookies) = (test.goat, test.clock, String::new());
+        Self { goat, clock, failpoints, factors, user, app, cookies }
     }
 
     /// Sends a request of a page of the same origin, and stores the cookies of the response.
@@ -153,6 +163,25 @@ async fn a_script_signs_in_refreshes_and_signs_out() {
     assert_eq!((response.status.as_u16(), clears_both(&response)), (204, true));
     browser.cookies = earlier;
     assert!(!browser.is_signed_in().await, "the session has ended");
+}
+
+/// G2: without the second factor there is no cookie; a script can answer, a form cannot.
+#[tokio::test]
+async fn a_sign_in_that_waits_for_a_second_factor_sets_no_cookie() {
+    let mut browser = Browser::new().await;
+    browser.factors.enrol(browser.user, FactorKind::Totp, browser.goat.time().now());
+    let script = json!({ "email": EMAIL, "password": PASSWORD }).to_string();
+    let response = browser.send("/me/login", JSON, &script).await;
+    assert_eq!(response.status, 401);
+    assert!(!response.head.headers().contains_key("set-cookie"));
+    let problem: Value = serde_json::from_str(&response.body).unwrap();
+    assert_eq!(problem["code"], "second-factor-required");
+    assert_eq!(problem["methods"], json!(["totp", "recovery_code"]));
+    assert!(problem["challenge"].is_string() && problem["secret"].is_string());
+    let form = format!("email=ann%40example.org&password={}", PASSWORD.replace(' ', "+"));
+    let response = browser.send("/me/login", FORM, &form).await;
+    assert_eq!((response.status.as_u16(), browser.cookies.as_str()), (401, ""));
+    assert!(response.body.contains("Second factor required"), "{}", response.body);
 }
 
 #[tokio::test]

@@ -97,6 +97,26 @@ impl Fields {
         self.object.contains(name)
     }
 
+    /// Requires exactly one of several members, before they are requested. `message` follows the name of
+    /// each that is given, or of all if none is.
+    ///
+    /// # Errors
+    ///
+    /// None is given, or more than one.
+    pub fn exactly_one(
+        &mut self,
+        names: &[&'static str],
+        message: &'static str,
+    ) -> Result<(), Refused> {
+        let given: Vec<_> = names.iter().copied().filter(|name| self.contains(name)).collect();
+        let refused = match given.len() {
+            1 => return Ok(()),
+            0 => names.iter().map(|name| self.refuse(*name, message)).last(),
+            _ => given.iter().map(|name| self.refuse(*name, message)).last(),
+        };
+        refused.map_or(Ok(()), Err)
+    }
+
     /// Returns a required string.
     ///
     /// # Errors

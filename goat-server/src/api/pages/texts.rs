@@ -32,6 +32,10 @@ const ENGLISH: Texts = Texts {
     too_many: "Too many attempts. Try again in {} seconds.",
     problems: &[
         ("invalid-credentials", "The e-mail address or the password is wrong."),
+        (
+            "second-factor-required",
+            "A second factor is required, which this page does not ask for. Sign in by the application.",
+        ),
         ("account-inactive", "The account is not active yet. Ask an administrator."),
         ("account-suspended", "The account is suspended. Ask an administrator."),
         ("cross-site-request", "The form was sent from another site. Sign in here."),
@@ -55,6 +59,10 @@ const GERMAN: Texts = Texts {
     too_many: "Zu viele Versuche. In {} Sekunden ist der nächste möglich.",
     problems: &[
         ("invalid-credentials", "Die E-Mail-Adresse oder das Passwort ist falsch."),
+        (
+            "second-factor-required",
+            "Ein zweiter Faktor ist nötig, den diese Seite nicht abfragt. Bitte über die Anwendung anmelden.",
+        ),
         ("account-inactive", "Das Konto ist noch nicht freigeschaltet."),
         ("account-suspended", "Das Konto ist gesperrt."),
         ("cross-site-request", "Das Formular kam von einer anderen Website. Hier anmelden."),

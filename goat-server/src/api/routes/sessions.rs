@@ -70,17 +70,11 @@ const EXACTLY_ONE: &str = "must be given as the only one of session_ids, others 
 impl FromFields for Revocation {
     fn from_fields(fields: &mut Fields) -> Result<Self, Refused> {
         let names = ["session_ids", "others", "all"];
-        let given: Vec<_> = names.into_iter().filter(|name| fields.contains(name)).collect();
+        let is_one = fields.exactly_one(&names, EXACTLY_ONE);
         let these = fields.optional_list("session_ids", 1..=MOST_SESSIONS, SessionId::parse);
         let others = only_true(fields, "others");
         let all = only_true(fields, "all");
-        if given.len() != 1 {
-            let named = if given.is_empty() { &names[..] } else { &given[..] };
-            let refused = named.iter().map(|name| fields.refuse(*name, EXACTLY_ONE)).last();
-            if let Some(refused) = refused {
-                return Err(refused);
-            }
-        }
+        is_one?;
         Ok(match (these?, others?, all?) {
             (Some(these), ..) => Self::These(these),
             (None, Some(()), _) => Self::All(OtherSessions::KeepCurrent),

@@ -1,5 +1,6 @@
 //! `/api/v1/auth`.
 
+mod confirm;
 mod cookies;
 mod introspect;
 mod login;

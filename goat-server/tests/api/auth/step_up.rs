@@ -81,9 +81,11 @@ async fn wrong_password_of_a_step_up_changes_nothing(backend: Backend) {
     assert_eq!(wrong.failure(), (403, "wrong-password"));
     assert_eq!(profile(&app, &client.token).await.0, 200);
     for (body, fields) in [
-        (json!({}), vec!["password"]),
+        (json!({}), vec!["password", "code", "recovery_code"]),
         (json!({"password": 1}), vec!["password"]),
-        (json!({"password": PASSWORD, "code": "123456"}), vec!["code"]),
+        (json!({"password": PASSWORD, "code": "123456"}), vec!["password", "code"]),
+        (json!({"code": "123456", "recovery_code": "x"}), vec!["code", "recovery_code"]),
+        (json!({"password": PASSWORD, "challenge": "x"}), vec!["challenge"]),
     ] {
         let response = app.post(STEP_UP).bearer(&client.token).json(&body).send().await;
         assert_eq!((response.failure(), response.fields()), ((400, "validation"), fields));

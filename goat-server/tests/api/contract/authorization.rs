@@ -143,6 +143,7 @@ fn public_routes_are_exactly_these() {
         [
             "POST /api/v1/auth/signup",
             "POST /api/v1/auth/login",
+            "POST /api/v1/auth/login/confirm",
             "POST /api/v1/auth/refresh",
             "POST /api/v1/auth/revoke",
             "GET /.well-known/jwks.json",

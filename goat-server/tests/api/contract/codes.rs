@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::access::{NewRole, Rank};
+use goat_core::factor::FactorKind;
 use goat_core::testing::{Failpoints, Point};
 use goat_core::{Actor, Quota, Role, Status, Stores};
 use goat_tower::cookie::Cookies;
 use serde_json::{Value, json};
 
-use super::{PanickingHasher, silent_body};
+use super::{PanickingHasher, UNKNOWN_ID, silent_body};
 use crate::support::app::{PASSWORD, Setup, TestApp, TestResponse};
 
 /// The codes of the contract with their statuses.
-const CODES: [(&str, u16); 34] = [
+const CODES: [(&str, u16); 37] = [
     ("validation", 400),
+    ("invalid-challenge", 400),
     ("malformed-json", 400),
     ("bad-request", 400),
     ("unauthenticated", 401),
@@ -24,11 +26,13 @@ const CODES: [(&str, u16); 34] = [
     ("session-revoked", 401),
     ("token-reused", 401),
     ("invalid-credentials", 401),
+    ("second-factor-required", 401),
     ("step-up-required", 401),
     ("cross-site-request", 403),
     ("forbidden", 403),
     ("outranked", 403),
     ("role-not-assignable", 403),
+    ("wrong-code", 403),
     ("wrong-password", 403),
     ("account-inactive", 403),
     ("account-suspended", 403),
@@ -87,6 +91,15 @@ async fn authentication_failures(app: &TestApp) -> Failures {
     let verify = "GET /api/v1/auth/verify?assurance=multi";
     let (response, _) = send(app, Some(&single.token), verify, Value::Null).await;
     failures.push((response, "/api/v1/auth/verify".to_owned()));
+
+    let enrolled = app.client().await;
+    app.factors.enrol(enrolled.id, FactorKind::Totp, app.goat.time().now());
+    let credentials = json!({"email": enrolled.email, "password": PASSWORD});
+    failures.push(send(app, None, "POST /api/v1/auth/login", credentials).await);
+    let answer = json!({"challenge": UNKNOWN_ID, "secret": "x", "code": "0"});
+    failures.push(send(app, None, "POST /api/v1/auth/login/confirm", answer).await);
+    let wrong = json!({"code": "0"});
+    failures.push(send(app, Some(&enrolled.token), "POST /api/v1/auth/step-up", wrong).await);
 
     let ended = app.client().await;
     send(app, Some(&ended.token), "POST /api/v1/auth/logout", Value::Null).await;
@@ -208,6 +221,10 @@ async fn server_failures() -> Failures {
 fn assert_form(response: &TestResponse, path: &str) {
     let (code, case) = (response.code().to_owned(), &response.json);
     let mut members = vec!["code", "detail", "instance", "request_id", "status", "title", "type"];
+    if code == "second-factor-required" {
+        members.extend(["challenge", "enrol", "expires_at", "methods", "secret"]);
+        members.sort_unstable();
+    }
     if code == "role-in-use" {
         members.push("users");
     }

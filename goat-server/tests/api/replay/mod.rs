@@ -104,6 +104,7 @@ const AS_IS: fn(&mut Setup) = |_| {};
 replayed![
     login::signup(AS_IS),
     login::login(AS_IS),
+    login::second_factor(AS_IS),
     tokens::refresh_and_reuse(AS_IS),
     tokens::expiry(AS_IS),
     tokens::verify(AS_IS),

@@ -56,10 +56,11 @@ impl Names {
     }
 }
 
-/// Whether a word has the form of a ULID.
+/// Whether a word has the form of a ULID, or of the secret of a pending sign-in.
 fn is_id(word: &str) -> bool {
     let is_digit = |one: u8| one.is_ascii_digit() || b"ABCDEFGHJKMNPQRSTVWXYZ".contains(&one);
-    word.len() == 26 && word.as_bytes()[0] <= b'7' && word.bytes().all(is_digit)
+    let is_ulid = word.len() == 26 && word.as_bytes()[0] <= b'7';
+    (is_ulid || word.len() == 52) && word.bytes().all(is_digit)
 }
 
 /// The header and the claims of a JSON Web Token.

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::Body;
+use goat_core::factor::FactorKind;
 use goat_core::testing::ManualClock;
 use goat_core::token::TokenKeys;
-use goat_core::{Secret, Status};
+use goat_core::{Secret, Status, UserId};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -129,6 +130,14 @@ impl Run {
     /// Advances the clock.
     pub(crate) fn wait(&self, seconds: u64) {
         self.app.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Enrols a second factor of a user, on every node.
+    pub(crate) fn enrol(&self, user: &User, kind: FactorKind) {
+        let user = UserId::parse(&user.id).expect("an id");
+        for app in [Some(&self.app), self.second.as_ref()].into_iter().flatten() {
+            app.factors.enrol(user, kind, app.goat.time().now());
+        }
     }
 
     /// Starts a request such as `GET /api/v1/user`.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use goat_core::auth::Assurance;
+use goat_core::factor::PendingSignIn;
 use goat_core::limit::Decision;
 use goat_core::user::InvalidEmail;
 use goat_core::{Error, ErrorKind, RequiredProof, Violation};
@@ -26,6 +27,7 @@ use crate::response::decisions::LimitDecisions;
 use crate::response::grpc;
 use crate::response::json::ObjectWriter;
 use crate::response::rate_limit_headers::ceil_seconds;
+use crate::response::rfc3339::Rfc3339;
 use crate::response::status::{Challenge, StatusEntry, status_entry};
 
 /// A problem document with its status and headers.
@@ -113,6 +115,7 @@ struct Inner {
     omitted_violations: usize,
     scope: Option<Cow<'static, str>>,
     required_proof: RequiredProof,
+    pending: Option<PendingSignIn>,
     error: Option<Arc<Error>>,
     retry_after: Option<Duration>,
     decisions: Vec<Decision>,
@@ -172,6 +175,7 @@ impl Problem {
             omitted_violations: 0,
             scope: None,
             required_proof: RequiredProof::default(),
+            pending: None,
             error: None,
             retry_after: None,
             decisions: Vec::new(),
@@ -330,6 +334,14 @@ impl Problem {
         if let Some(users) = inner.error.as_ref().and_then(|error| error.users()) {
             object.number("users", users);
         }
+        if let Some(pending) = &inner.pending {
+            object
+                .string("challenge", &pending.challenge().to_string())
+                .string("secret", pending.secret().expose())
+                .strings("methods", pending.methods().iter().map(|method| method.as_str()))
+                .strings("enrol", pending.enrol().iter().map(|kind| kind.as_str()))
+                .string("expires_at", &Rfc3339(pending.expires_at()).to_string());
+        }
         if !inner.violations.is_empty() {
             let shown = inner.violations.len().min(SHOWN_VIOLATIONS);
             object.objects("errors", &inner.violations[..shown], |object, violation| {
@@ -445,6 +457,7 @@ impl From<&Error> for Problem {
         let mut problem = Self::from_entry(entry, error.client_message().to_owned().into());
         problem.0.violations = error.violations().to_vec();
         problem.0.required_proof = error.required_proof().unwrap_or_default();
+        problem.0.pending = error.pending().cloned();
         problem.0.retry_after = error.retry_after();
         problem.0.decisions = error.decisions().to_vec();
         problem

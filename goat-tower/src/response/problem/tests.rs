@@ -28,14 +28,18 @@ fn every_kind_has_its_status_and_code() {
         (Kind::SessionRevoked, 401, "session-revoked"),
         (Kind::TokenReused, 401, "token-reused"),
         (Kind::InvalidCredentials, 401, "invalid-credentials"),
+        (Kind::SecondFactorRequired, 401, "second-factor-required"),
+        (Kind::StepUpRequired, 401, "step-up-required"),
         (Kind::Forbidden, 403, "forbidden"),
         (Kind::Outranked, 403, "outranked"),
         (Kind::RoleNotAssignable, 403, "role-not-assignable"),
         (Kind::WrongPassword, 403, "wrong-password"),
+        (Kind::WrongCode, 403, "wrong-code"),
         (Kind::AccountInactive, 403, "account-inactive"),
         (Kind::AccountSuspended, 403, "account-suspended"),
         (Kind::SignupClosed, 404, "not-found"),
         (Kind::Invalid, 400, "validation"),
+        (Kind::InvalidChallenge, 400, "invalid-challenge"),
         (Kind::NotFound, 404, "not-found"),
         (Kind::EmailTaken, 409, "email-taken"),
         (Kind::PasswordUnchanged, 409, "password-unchanged"),
@@ -53,6 +57,7 @@ fn every_kind_has_its_status_and_code() {
     ];
     for (kind, status, code) in table {
         let problem = Problem::from(Error::from(kind));
+        assert_eq!(problem.grpc_status() == 16, status == 401, "{kind:?}");
         assert_eq!((problem.status().as_u16(), problem.code()), (status, code), "{kind:?}");
         let response = problem.into_response();
         // 401 always has a challenge; 429 and 503 always have Retry-After.

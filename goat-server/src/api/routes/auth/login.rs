@@ -2,8 +2,10 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use goat_core::auth::Login;
+use goat_core::auth::{self, Login};
+use goat_core::limit::WithDecisions;
 use goat_core::{Goat, Secret};
+use goat_tower::cookie::Cookies;
 use goat_tower::{Origin, Problem};
 use utoipa::ToSchema;
 
@@ -80,7 +82,7 @@ impl FromFieldsWith<AppState> for LoginBody {
     tag = "Authentication",
     responses(
         (status = 200, description = "The tokens of the new session, the user, and a new device token; with `\"session\": \"cookie\"`, two `Set-Cookie` headers, the expiries and the user.", body = Data<BodyOrCookies<SignedIn, SignedInByCookie>>),
-        (status = 401, description = "`invalid-credentials`: the e-mail address or the password is wrong."),
+        (status = 401, description = "`invalid-credentials`: the e-mail address or the password is wrong. `second-factor-required`: the password is right, and a second factor of the user is in force; answer `challenge` and `secret` by `POST /api/v1/auth/login/confirm`, with one of `methods`."),
         (status = 403, description = "`account-inactive` or `account-suspended`: the password is right, but the account cannot be used. `cross-site-request`: `session` is `cookie`, and the request does not come from an allowed origin."),
     ),
 )]
@@ -95,6 +97,14 @@ pub(crate) async fn login(
     let cookies = session.map(|InCookies| cookies.for_sign_in()).transpose()?;
     let signed_in =
         goat.login(Login { email, password, device_token, origin: origin.into() }).await?;
+    respond(signed_in, cookies)
+}
+
+/// Returns the response to a completed sign-in: with the tokens, or with cookies.
+pub(super) fn respond(
+    signed_in: WithDecisions<auth::SignedIn>,
+    cookies: Option<&Cookies>,
+) -> Result<Response, Problem> {
     let (signed_in, decisions) = split_decisions(signed_in);
     let Some(cookies) = cookies else {
         return Ok((decisions, Data::new(SignedIn::from(signed_in))).into_response());

@@ -35,8 +35,9 @@ impl FromFields for OpenSessionBody {
 /// Open a session of a user
 ///
 /// Signs in a user that the operator's own system has authenticated, such as a directory or an identity
-/// provider. The server takes its word: keep this permission to that system. Status and session limit
-/// of the user apply as to any other sign-in. You may sign in only users that you may act on.
+/// provider. The server takes its word, for `assurance` too: with `multi`, this permission signs in past the
+/// second factors of users, so keep it to that system. Status, session limit and, with `single`, second
+/// factors of the user apply as to any other sign-in. You may sign in only users that you may act on.
 #[utoipa::path(
     post,
     path = "/api/v1/user/{id}/session",
@@ -45,6 +46,7 @@ impl FromFields for OpenSessionBody {
     params(("id" = String, Path, description = "The id of the user.")),
     responses(
         (status = 201, description = "The tokens of the new session.", body = Data<Tokens>),
+        (status = 401, description = "`second-factor-required`: `assurance` is `single`, and a second factor of the user is in force; answer `challenge` and `secret` by `POST /api/v1/auth/login/confirm`, with one of `methods`."),
         (status = 403, description = "`outranked`: the user is yourself, or the user's role is not below your own or has a permission that yours lacks. `account-inactive` or `account-suspended`: the account cannot be used."),
         (status = 404, description = "`not-found`: no such user exists."),
         (status = 409, description = "`invalid-transition`: the user is a service account, which has no sessions."),

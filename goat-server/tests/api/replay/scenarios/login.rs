@@ -1,9 +1,11 @@
 //! Sign-up and login.
 
 use goat_core::Status;
+use goat_core::factor::FactorKind;
+use goat_core::testing::TestFactors;
 use serde_json::json;
 
-use crate::replay::run::{Run, User};
+use crate::replay::run::{Run, User, text};
 use crate::support::app::PASSWORD;
 
 const SIGN_UP: &str = "POST /api/v1/auth/signup";
@@ -75,4 +77,43 @@ pub(crate) async fn login(run: &mut Run) {
     run.call("POST /api/v1/auth/logout").by(&phone).send().await;
     run.get("/api/v1/user", &phone).await;
     run.call("POST /api/v1/auth/logout").by(&phone).send().await;
+}
+
+pub(crate) async fn second_factor(run: &mut Run) {
+    let ann = run.member("ann", "client").await;
+    run.enrol(&ann, FactorKind::Totp);
+    run.get("/api/v1/sessions", &ann).await;
+    let hold = async |run: &mut Run| {
+        let held = run.try_login("ann@example.org", PASSWORD).await;
+        (text(&held.json["challenge"]), text(&held.json["secret"]))
+    };
+    let confirm = "POST /api/v1/auth/login/confirm";
+    let (challenge, secret) = hold(run).await;
+    for answer in ["wrong", TestFactors::CODE, TestFactors::CODE] {
+        let body = json!({"challenge": challenge, "secret": secret, "code": answer});
+        run.call(confirm).json(body).send().await;
+    }
+    let (challenge, secret) = hold(run).await;
+    for _ in 0..6 {
+        let body = json!({"challenge": challenge, "secret": secret, "recovery_code": "wrong"});
+        run.call(confirm).json(body).send().await;
+    }
+    let (challenge, secret) = hold(run).await;
+    run.wait(600);
+    let body = json!({"challenge": challenge, "secret": secret, "code": TestFactors::CODE});
+    run.call(confirm).json(body).send().await;
+    let (challenge, secret) = hold(run).await;
+    let (recovery, wrong) = (TestFactors::RECOVERY_CODE, "01KDWMBY00C8X0F4ZCV7J3T9QH");
+    for (challenge, secret) in [(wrong, &secret), (&challenge, &wrong.to_owned())] {
+        let body = json!({"challenge": challenge, "secret": secret, "code": TestFactors::CODE});
+        run.call(confirm).json(body).send().await;
+    }
+    let body = json!({"challenge": challenge, "secret": secret, "recovery_code": recovery});
+    let signed_in = User::of(&run.call(confirm).json(body).send().await);
+    run.get("/api/v1/sessions", &signed_in).await;
+    let step_up = "POST /api/v1/auth/step-up";
+    run.send(step_up, &signed_in, json!({"code": "wrong"})).await;
+    let stepped_up = run.send(step_up, &signed_in, json!({"code": TestFactors::CODE})).await;
+    let stepped_up = signed_in.refreshed(&stepped_up);
+    run.get("/api/v1/auth/verify?assurance=multi&max_age=1", &stepped_up).await;
 }
