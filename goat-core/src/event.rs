@@ -135,6 +135,12 @@ pub enum EventActor {
     System(String),
 }
 
+impl From<UserId> for EventActor {
+    fn from(user: UserId) -> Self {
+        Self::User(user)
+    }
+}
+
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -151,6 +157,8 @@ pub struct Event {
     pub session: Option<SessionId>,
     /// The affected API key.
     pub key: Option<KeyId>,
+    /// The number of the user's API keys, which stay valid, of [`EventKind::PasswordChanged`] by the user.
+    pub keys: Option<u64>,
     /// The method behind the proof, of a sign-in or a step-up: `password`, or the application's name for its own.
     pub method: Option<MethodName>,
     /// The affected role, of a change of roles or permissions.
@@ -173,6 +181,7 @@ impl Event {
             user: None,
             session: None,
             key: None,
+            keys: None,
             method: None,
             role: None,
             address: None,

@@ -137,7 +137,7 @@
 //! | create, list and revoke API keys | [`Keys`], [`key`] |
 //! | manage permissions and roles | [`Roles`], [`access`], [`RoleSet`] |
 //! | rate limiting | [`Goat::limits`], [`limit`] |
-//! | authorize an operation | [`Principal`], [`FreshPrincipal`], [`RecentPrincipal`], [`Actor`] |
+//! | authorize an operation | [`Principal`], [`FreshPrincipal`], [`RecentPrincipal`], [`Actor`], [`RecentActor`] |
 //! | password policy and hashing | [`password`] |
 //! | sign and verify tokens; verify them offline with public keys | [`token`], [`token::Verifier`] |
 //! | choose or implement a storage backend | [`Stores`], [`store`] |
@@ -209,7 +209,7 @@ pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;
 pub use service::{
-    Actor, FreshPrincipal, Keys, Principal, RecentPrincipal, Roles, Sessions, Users,
+    Actor, FreshPrincipal, Keys, Principal, RecentActor, RecentPrincipal, Roles, Sessions, Users,
 };
 pub use settings::{Settings, Signup};
 pub use store::stores::Stores;

@@ -36,6 +36,8 @@ pub struct Settings {
     pub recent: Duration,
     /// Maximum number of sessions per user; a further login evicts the oldest. Default 50.
     pub sessions_per_user: u32,
+    /// Whether API keys authenticate requests. Default `true`.
+    pub keys: bool,
     /// The longest life of an API key, which is also the default, at least one minute. `None` for keys that
     /// may live without an end. Default 365 days.
     pub key_ttl: Option<Duration>,
@@ -95,6 +97,7 @@ impl Default for Settings {
             refresh_leeway: Duration::from_secs(10),
             recent: Duration::from_secs(5 * 60),
             sessions_per_user: 50,
+            keys: true,
             key_ttl: Some(Duration::from_secs(8760 * 3600)),
             key_prefix: KeyPrefix::default(),
             keys_per_user: 50,

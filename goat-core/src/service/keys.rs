@@ -1,4 +1,4 @@
-//! API keys: users create, list and revoke their own.
+//! API keys: users create, list and revoke their own; their text, life and number.
 //!
 //! Invariants:
 //! - the text of a key is returned once, by its creation; the store has the hash of its secret;
@@ -17,6 +17,7 @@ use crate::id::{KeyId, UserId};
 use crate::key::{CreatedKey, Key, MAX_KEY_NAME, NewKey, PresentedKey, StoredKey};
 use crate::page::{Page, PageRequest};
 use crate::store::Created;
+use crate::user::User;
 
 use super::{Actor, Context, Principal, RecentPrincipal};
 
@@ -26,7 +27,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(36_500 * 86_400);
 /// Creates, lists and revokes API keys.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
 }
 
 impl Keys {
@@ -64,47 +65,24 @@ impl Keys {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a name, a life or scopes against the rules, and for a scope that the role
-    /// lacks; [`ErrorKind::TooMany`] if the user has [`Settings::keys_per_user`] keys;
+    /// lacks; [`ErrorKind::NotFound`] if [`Settings::keys`] is off; [`ErrorKind::TooMany`] if the user has [`Settings::keys_per_user`] keys;
     /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     ///
+    /// [`Settings::keys`]: crate::Settings::keys
     /// [`Settings::keys_per_user`]: crate::Settings::keys_per_user
     pub async fn create(&self, recent: RecentPrincipal, new: NewKey) -> Result<CreatedKey> {
         let context = Arc::clone(&self.context);
         let principal = recent.principal().clone();
-        let expires_at = context.check_key(&principal, &new)?;
+        let violations = lacks(new.scopes.lacking(principal.rights()), OF_YOUR_ROLE);
+        let expires_at = context.check_key(&new, violations)?;
+        let owner = principal.user();
         // The check after the commit takes place even if the client disconnects.
         run_to_completion(async move {
-            let now = context.time.now();
-            let presented = PresentedKey::generate(now);
-            let owner = principal.user();
-            let key = Key {
-                id: presented.id(),
-                owner,
-                made_by: Some(owner),
-                name: new.name,
-                scopes: new.scopes,
-                created_at: now,
-                expires_at,
-                last_used_at: None,
-            };
-            let stored = StoredKey { key, hash: presented.hash() };
-            let most = context.settings.keys_per_user;
-            match context.stores.keys.create(&stored, most).await? {
-                Created::TooMany => return Err(ErrorKind::TooMany.into()),
-                Created::Created => {}
-            }
-            let StoredKey { key, .. } = stored;
+            let created = context.store_key(new, expires_at, owner, Some(owner)).await?;
             // ATOMIC: a suspension, a deletion or a new password that committed before the key is seen now,
             // since the store that keeps the key need not keep the user.
-            if let Err(error) = context.own_account(&principal).await {
-                context.stores.keys.revoke(owner, key.id).await?;
-                return Err(error);
-            }
-            let secret = presented.text(&context.settings.key_prefix);
-            let actor = EventActor::User(owner);
-            let event = Event::new(EventKind::KeyCreated, now, actor).about(principal.profile());
-            context.observer.observe(&event.of_key(key.id));
-            Ok(CreatedKey { key, secret })
+            let checked = context.own_account(&principal).await;
+            context.key_created(created, checked.map(|account| account.user), owner.into()).await
         })
         .await
     }
@@ -125,17 +103,9 @@ impl Keys {
     /// [`ErrorKind::NotFound`] if it does not exist or belongs to another user; or if a store is unavailable.
     pub async fn revoke(&self, principal: &Principal, id: KeyId) -> Result<()> {
         let context = Arc::clone(&self.context);
-        let profile = principal.profile().clone();
-        run_to_completion(async move {
-            if !context.stores.keys.revoke(profile.id, id).await? {
-                return Err(ErrorKind::NotFound.into());
-            }
-            let (now, actor) = (context.time.now(), EventActor::User(profile.id));
-            let event = Event::new(EventKind::KeyRevoked, now, actor).about(&profile);
-            context.observer.observe(&event.of_key(id));
-            Ok(())
-        })
-        .await
+        let owner = principal.profile().clone();
+        run_to_completion(async move { context.revoke_key(&owner, id, owner.id.into()).await })
+            .await
     }
 
     /// Revokes the keys of all users, and returns how many they were: the step after a restore of the
@@ -158,9 +128,32 @@ impl Keys {
     }
 }
 
+const OF_YOUR_ROLE: &str = "must be permissions of your role, which lacks";
+
+/// Returns the violation of scopes with permissions that somewhere are lacking, as the rule says; none
+/// without such permissions.
+pub(super) fn lacks<'a>(
+    lacking: impl Iterator<Item = &'a Permission>,
+    rule: &str,
+) -> Vec<Violation> {
+    let names: Vec<_> = lacking.map(Permission::as_str).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![Violation::new("scopes", format!("{rule} {}", names.join(", ")))]
+}
+
 impl Context {
-    /// Checks a new key against the settings and the rights of its owner; returns its expiry.
-    fn check_key(&self, owner: &Principal, new: &NewKey) -> Result<Option<Timestamp>> {
+    /// Checks a new key against the settings, with the violations of its scopes; returns its expiry.
+    pub(super) fn check_key(
+        &self,
+        new: &NewKey,
+        scopes: Vec<Violation>,
+    ) -> Result<Option<Timestamp>> {
+        if !self.settings.keys {
+            let switched_off = "API keys are switched off.";
+            return Err(Error::from(ErrorKind::NotFound).with_client_message(switched_off));
+        }
         let mut violations = Vec::new();
         if !(1..=MAX_KEY_NAME).contains(&new.name.chars().count())
             || new.name.chars().any(char::is_control)
@@ -169,12 +162,7 @@ impl Context {
                 format!("must be 1 to {MAX_KEY_NAME} characters, none of them a control one");
             violations.push(Violation::new("name", rule));
         }
-        let lacking: Vec<_> = new.scopes.lacking(owner.rights()).map(Permission::as_str).collect();
-        if !lacking.is_empty() {
-            let rule =
-                format!("must be permissions of your role, which lacks {}", lacking.join(", "));
-            violations.push(Violation::new("scopes", rule));
-        }
+        violations.extend(scopes);
         let longest = self.settings.key_ttl;
         if new.expires_in.is_some_and(|life| life < Duration::from_secs(1)) {
             violations.push(Violation::new("expires_in", "must be at least 1 second"));
@@ -189,6 +177,73 @@ impl Context {
             return Err(Error::invalid(violations));
         }
         Ok(new.expires_in.or(longest).map(|life| self.time.now() + life))
+    }
+
+    /// Stores a new key if its owner has room for it. [`Context::key_created`] completes the creation.
+    pub(super) async fn store_key(
+        &self,
+        new: NewKey,
+        expires_at: Option<Timestamp>,
+        owner: UserId,
+        made_by: Option<UserId>,
+    ) -> Result<CreatedKey> {
+        let created_at = self.time.now();
+        let presented = PresentedKey::generate(created_at);
+        let NewKey { name, scopes, .. } = new;
+        let id = presented.id();
+        let last_used_at = None;
+        let key = Key { id, owner, made_by, name, scopes, created_at, expires_at, last_used_at };
+        let stored = StoredKey { key, hash: presented.hash() };
+        match self.stores.keys.create(&stored, self.settings.keys_per_user).await? {
+            Created::TooMany => Err(ErrorKind::TooMany.into()),
+            Created::Created => {
+                let secret = presented.text(&self.settings.key_prefix);
+                Ok(CreatedKey { key: stored.key, secret })
+            }
+        }
+    }
+
+    /// Completes the creation of a key by the check after its commit, which returns the owner: revokes the
+    /// key if the check failed.
+    pub(super) async fn key_created(
+        &self,
+        created: CreatedKey,
+        checked: Result<User>,
+        actor: EventActor,
+    ) -> Result<CreatedKey> {
+        let key = &created.key;
+        match checked {
+            Ok(owner) => {
+                let event = Event::new(EventKind::KeyCreated, key.created_at, actor).about(&owner);
+                self.observer.observe(&event.of_key(key.id));
+                Ok(created)
+            }
+            Err(error) => {
+                self.stores.keys.revoke(key.owner, key.id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Revokes a key of this user.
+    pub(super) async fn revoke_key(
+        &self,
+        owner: &User,
+        id: KeyId,
+        actor: EventActor,
+    ) -> Result<()> {
+        if !self.stores.keys.revoke(owner.id, id).await? {
+            return Err(ErrorKind::NotFound.into());
+        }
+        let event = Event::new(EventKind::KeyRevoked, self.time.now(), actor).about(owner);
+        self.observer.observe(&event.of_key(id));
+        Ok(())
+    }
+
+    /// Returns the number of a user's keys, expired ones included.
+    pub(super) async fn count_keys(&self, owner: UserId) -> Result<u64> {
+        let page = PageRequest::new(1, 1).unwrap_or_default();
+        Ok(self.stores.keys.list(owner, page).await?.total)
     }
 
     /// Deletes the keys of a deleted user from a store that keeps users elsewhere. A key without its owner

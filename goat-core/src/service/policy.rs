@@ -30,6 +30,16 @@ pub(crate) enum Standing {
     },
 }
 
+impl Standing {
+    /// Whether the actor has a permission.
+    pub(crate) fn may(&self, permission: &Permission) -> bool {
+        match self {
+            Self::System => true,
+            Self::User { role, table, .. } => table.rights(role).allow(permission),
+        }
+    }
+}
+
 /// An actor and all roles, as a write's own transaction read them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActorView<'a> {

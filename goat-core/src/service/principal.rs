@@ -315,6 +315,29 @@ impl From<FreshPrincipal> for Actor {
     }
 }
 
+/// The actor that changes the credentials of another user: a [`RecentPrincipal`], or the system.
+#[derive(Debug)]
+pub struct RecentActor(Actor);
+
+impl RecentActor {
+    /// Returns the system as the actor: see [`Actor::system`].
+    pub fn system(reason: impl Into<String>) -> Self {
+        Self(Actor::system(reason))
+    }
+}
+
+impl From<RecentPrincipal> for RecentActor {
+    fn from(recent: RecentPrincipal) -> Self {
+        Self(recent.into())
+    }
+}
+
+impl From<RecentActor> for Actor {
+    fn from(recent: RecentActor) -> Self {
+        recent.0
+    }
+}
+
 /// The user and session of an actor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActorFacts {

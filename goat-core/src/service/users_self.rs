@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::Timestamp;
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
-use crate::event::{EventActor, EventKind};
+use crate::event::{Event, EventActor, EventKind};
 use crate::limit::{Decision, WithDecisions};
 use crate::password::TriedPassword;
 use crate::secret::Secret;
@@ -56,6 +56,8 @@ pub struct PasswordChanged {
     pub tokens: TokenPair,
     /// How many other sessions ended.
     pub revoked_sessions: u64,
+    /// How many API keys the user has. They stay valid: a new password leaves programs running.
+    pub keys: u64,
 }
 
 impl Users {
@@ -158,6 +160,8 @@ impl Users {
             let session = context.own_session(principal, now).await?;
             let permissions =
                 context.token_permissions(account.user.id, &account.user.role).await?;
+            // Before the commit, after which nothing may fail.
+            let keys = context.count_keys(account.user.id).await?;
             run_to_completion(async move {
                 let (id, kept) = (account.user.id, Some(session.id));
                 let token = context.next_refresh_token(now, session.ends_at);
@@ -197,8 +201,11 @@ impl Users {
                 let revoked_sessions =
                     context.end_sessions(&user, epoch, kept, actor.clone()).await;
                 context.store_replacement(after, now).await;
-                context.emit(EventKind::PasswordChanged, actor, &user);
-                Ok(PasswordChanged { tokens: tokens.ok_or(ErrorKind::Internal)?, revoked_sessions })
+                let mut event = Event::new(EventKind::PasswordChanged, now, actor).about(&user);
+                event.keys = Some(keys);
+                context.observer.observe(&event);
+                let tokens = tokens.ok_or(ErrorKind::Internal)?;
+                Ok(PasswordChanged { tokens, revoked_sessions, keys })
             })
             .await
         }

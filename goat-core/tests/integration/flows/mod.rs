@@ -9,6 +9,7 @@ mod events;
 #[cfg(feature = "foreign-hashes")]
 mod foreign_hashes;
 mod keys;
+mod keys_admin;
 mod login;
 mod mixed_stores;
 mod permissions;
