@@ -70,6 +70,8 @@ pub struct Endpoint {
     group: Group,
     path: &'static str,
     rule: Rule,
+    needs_recent: bool,
+    needs_keys: bool,
     handler: Arc<WithState>,
 }
 
@@ -88,7 +90,8 @@ macro_rules! makers {
                 let handler = handler.clone();
                 Route::new(move |request| handler.clone().call(request, state.clone()))
             };
-            Self { method: Method::$method, group, path, rule, handler: Arc::new(with_state) }
+            let (method, handler) = (Method::$method, Arc::new(with_state));
+            Self { method, group, path, rule, needs_recent: false, needs_keys: false, handler }
         }
     )*};
 }
@@ -131,6 +134,27 @@ impl Endpoint {
         !self.method.is_safe() && !matches!(self.rule, Rule::Lookup(_))
     }
 
+    /// Whether a session needs a recent proof, whatever the settings say.
+    #[must_use]
+    pub const fn needs_recent(&self) -> bool {
+        self.needs_recent
+    }
+
+    /// Whether the endpoint is about API keys, and does not exist without them.
+    pub(super) const fn needs_keys(&self) -> bool {
+        self.needs_keys
+    }
+
+    /// Returns the endpoint for sessions with a recent proof.
+    pub(super) fn recent(self) -> Self {
+        Self { needs_recent: true, ..self }
+    }
+
+    /// Returns the endpoint for servers with API keys.
+    pub(super) fn of_keys(self) -> Self {
+        Self { needs_keys: true, ..self }
+    }
+
     /// Returns the endpoint under another rule.
     pub(super) fn under(self, rule: Rule) -> Self {
         Self { rule, ..self }
@@ -155,6 +179,7 @@ impl fmt::Debug for Endpoint {
         let mut debug = formatter.debug_struct("Endpoint");
         debug.field("method", &self.method).field("group", &self.group);
         debug.field("path", &self.path).field("rule", &self.rule);
+        debug.field("needs_recent", &self.needs_recent);
         debug.finish_non_exhaustive()
     }
 }

@@ -4,10 +4,10 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Group {
-    /// Sign-up, sign-in, refresh and sign-out; the current user and its sessions; token verification and
+    /// Sign-up, sign-in, refresh and sign-out; the current user, its sessions and API keys; token verification and
     /// the public keys, for other services; the sign-in page.
     Accounts,
-    /// Users, roles and permissions.
+    /// Users and their API keys, roles and permissions.
     Administration,
     /// Health, readiness, metrics, the OpenAPI document and the documentation page.
     Operations,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use goat_core::Quota;
 use goat_tower::address::{self, ClientAddressLayer};
 use goat_tower::{
-    AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, bearer,
+    AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, Requirement, bearer,
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
@@ -98,8 +98,8 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
             let required = limits.state.goat.require(permission.clone()).render_with(problem);
             // An endpoint that changes data re-reads the principal from the stores; its handler takes a
             // `FreshPrincipal`.
-            let changes = endpoint.changes();
-            let required = match (changes, limits.state.http.step_up_admin) {
+            let needs_recent = endpoint.needs_recent() || limits.state.http.step_up_admin;
+            let required = match (endpoint.changes(), needs_recent) {
                 (false, _) => required,
                 (true, false) => required.fresh(),
                 (true, true) => required.recent(),
@@ -109,6 +109,11 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
         Rule::Verify => {
             let guarded = Route::guarded(admission.layer(record.layer(handler)));
             forward::verification(guarded, limits.state)
+        }
+        _ if endpoint.needs_recent() => {
+            let required = limits.state.goat.require(Requirement::signed_in()).recent();
+            let required = required.render_with(problem);
+            Route::guarded(admission.layer(record.layer(required.layer(handler))))
         }
         _ => Route::guarded(admission.layer(record.layer(handler))),
     }

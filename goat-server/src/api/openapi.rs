@@ -24,8 +24,8 @@ use crate::api::routes::auth::{
     confirm, introspect, login, logout, refresh, revoke, signup, step_up, verify,
 };
 use crate::api::routes::user::list::ListQuery;
-use crate::api::routes::user::{admin, attributes, list, me, service, session};
-use crate::api::routes::{meta, permissions, roles, sessions};
+use crate::api::routes::user::{admin, attributes, keys as user_keys, list, me, service, session};
+use crate::api::routes::{keys, meta, permissions, roles, sessions};
 use crate::api::view::Time;
 use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
@@ -51,6 +51,7 @@ use goat_core::user::{Sort, UserKind};
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, attributes::change, admin::sessions, admin::revoke_sessions,
         session::open, service::create,
+        user_keys::create, user_keys::list, user_keys::revoke, keys::create, keys::list, keys::revoke,
         sessions::list, sessions::revoke, sessions::revoke_one,
         roles::list, roles::create, roles::set_rank, roles::delete,
         permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
@@ -61,6 +62,7 @@ use goat_core::user::{Sort, UserKind};
         (name = "Authentication", description = "Sign up, sign in, refresh, sign out and verify tokens."),
         (name = "Account", description = "The account of the current user."),
         (name = "Sessions", description = "The sessions of the current user."),
+        (name = "API keys", description = "The current user's credentials for programs."),
         (name = "Users", description = "Management of other users."),
         (name = "Permissions", description = "Roles and their permissions."),
         (name = "Server", description = "Health, metrics, public keys and this documentation."),
@@ -250,12 +252,18 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
         operation.description =
             Some(description.map_or_else(|| needs.clone(), |text| format!("{text}\n\n{needs}")));
         failures.push((403, "`forbidden`: your role lacks the required permission."));
-        if endpoint.changes() {
+        if endpoint.changes() && !endpoint.needs_recent() {
             failures.push((
                 401,
                 "`step-up-required`: this server asks for a recent authentication here.",
             ));
         }
+    }
+    if endpoint.needs_recent() {
+        failures.push((401, "`step-up-required`: authenticate again first."));
+    }
+    if endpoint.needs_keys() {
+        failures.push((404, "`not-found`: this server has no API keys."));
     }
     for (status, description) in failures {
         add_failure(operation, status, description);

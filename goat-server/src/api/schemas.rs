@@ -7,6 +7,7 @@
 use goat_core::Status;
 use goat_core::access::Rank;
 use goat_core::auth::Assurance;
+use goat_core::key::MAX_SCOPES;
 use goat_core::password::PasswordPolicy;
 use goat_core::user::Attributes;
 use http::Method;
@@ -66,6 +67,23 @@ pub(super) fn attributes() -> RefOr<Schema> {
     schema.into()
 }
 
+/// Returns the schema of the scopes of a key.
+pub(super) fn scopes() -> RefOr<Schema> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let all = text().enum_values(Some(["*"]));
+    let permissions = ArrayBuilder::new().items(text().pattern(Some(PERMISSION)));
+    let permissions = permissions.max_items(Some(MAX_SCOPES));
+    let schema = AnyOfBuilder::new()
+        .description(Some(
+            "`*` for all permissions of the owner's role, as they are at each use; or those of them that the list \
+             names.",
+        ))
+        .item(all)
+        .item(permissions)
+        .examples([json!(["report:read"])]);
+    schema.into()
+}
+
 /// Adds the constraints of the request bodies that operations share.
 pub(super) fn constrain_components(document: &mut Document) {
     let Some(components) = &mut document.components else { return };
@@ -120,6 +138,7 @@ fn constrain(body: &str, member: &str, schema: &mut Object) {
         }
         (_, "role") => schema.pattern = Some(ROLE.to_owned()),
         ("CreateServiceBody", "name") => schema.pattern = Some(SERVICE_NAME.to_owned()),
+        ("CreateKeyBody", "name") => schema.pattern = Some(PRINTABLE.to_owned()),
         (_, "name") => schema.pattern = Some(NEW_ROLE.to_owned()),
         (_, "rank") => {
             let Rank(highest) = Rank::HIGHEST_ASSIGNABLE;

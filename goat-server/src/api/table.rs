@@ -12,8 +12,8 @@ use super::{Endpoint, PublicLimit, Rule};
 use crate::api::routes::auth::{
     confirm, introspect, login, logout, refresh, revoke, signup, step_up, verify,
 };
-use crate::api::routes::user::{admin, attributes, list, me, service, session};
-use crate::api::routes::{meta, permissions, roles, sessions};
+use crate::api::routes::user::{admin, attributes, keys as user_keys, list, me, service, session};
+use crate::api::routes::{keys, meta, permissions, roles, sessions};
 
 /// The path of the metrics, which can have a listener of their own.
 pub(super) const METRICS: &str = "/api/metrics";
@@ -66,6 +66,13 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::get(Administration, "/api/v1/user/{id}/sessions", requires(USER_READ), admin::sessions).large(),
         Endpoint::delete(Administration, "/api/v1/user/{id}/sessions", requires(USER_UPDATE), admin::revoke_sessions),
         Endpoint::post(Administration, "/api/v1/user/{id}/session", requires(SESSION_CREATE), session::open),
+        Endpoint::post(Administration, "/api/v1/user/{id}/keys", requires(USER_UPDATE), user_keys::create).recent().of_keys(),
+        Endpoint::get(Administration, "/api/v1/user/{id}/keys", requires(USER_READ), user_keys::list).large().of_keys(),
+        Endpoint::delete(Administration, "/api/v1/user/{id}/keys/{key}", requires(USER_UPDATE), user_keys::revoke).of_keys(),
+
+        Endpoint::post(Accounts, "/api/v1/keys", SIGNED_IN, keys::create).recent().of_keys(),
+        Endpoint::get(Accounts, "/api/v1/keys", SIGNED_IN, keys::list).large().of_keys(),
+        Endpoint::delete(Accounts, "/api/v1/keys/{id}", SESSION_CONTROL, keys::revoke).of_keys(),
 
         Endpoint::get(Accounts, "/api/v1/sessions", SIGNED_IN, sessions::list).large(),
         Endpoint::delete(Accounts, "/api/v1/sessions", SESSION_CONTROL, sessions::revoke),

@@ -219,6 +219,8 @@ async fn each_route_reports_the_limits_that_it_charges(backend: Backend) {
             "5",
         ),
         (app.delete("/api/v1/sessions").bearer(bearer), "address session-control", "30"),
+        (app.delete("/api/v1/keys/x").bearer(bearer), "address session-control", "30"),
+        (app.post("/api/v1/keys").bearer(bearer), "address user", "60"),
         (
             app.patch("/api/v1/user/change-password").bearer(bearer).json(&password),
             "address session-control password-check",

@@ -6,6 +6,7 @@ mod support;
 
 mod auth;
 mod contract;
+mod keys;
 mod meta;
 mod permissions;
 mod roles;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::factor::FactorKind;
+use goat_core::key::{Key, NewKey, Scopes};
 use goat_core::limit::{LimitKey, LimitStore, StoreAcquire, StoreDecision, StoreReply};
 use goat_core::testing::{Failpoints, Point, TestFactors};
-use goat_core::{Quota, StoreError, Stores};
+use goat_core::user::{NewService, ServiceName};
+use goat_core::{Actor, Quota, RecentActor, StoreError, Stores};
 use goat_server::api::{Endpoint, PublicLimit, Rule, table};
 use serde_json::{Value, json};
 
@@ -33,6 +35,10 @@ struct Fixture {
     grant: String,
     /// A pending sign-in of another user, and its answer.
     answer: Value,
+    /// A key of the caller.
+    own_key: Key,
+    /// A key of a service account.
+    service_key: Key,
 }
 
 impl Fixture {
@@ -57,9 +63,19 @@ impl Fixture {
         let answer = json!({
             "challenge": held["challenge"], "secret": held["secret"], "code": TestFactors::CODE,
         });
+        let me = app.goat.authenticate_token(&caller.token).await.expect("a live session");
+        let recent = app.goat.require_recent(&me).await.expect("it is recent");
+        let new = || NewKey { name: "a key".into(), scopes: Scopes::Role, expires_in: None };
+        let own_key = app.goat.keys().create(recent, new()).await.expect("created").key;
+        let name = ServiceName::parse("robot").expect("a name");
+        let service = NewService { name, role: app.goat.roles().get("client").expect("a role") };
+        let service = app.goat.users().create_service(Actor::system("a test"), service).await;
+        let (system, service) = (RecentActor::system("a test"), service.expect("created").id);
+        let service_key = app.goat.keys().create_for(system, service, new()).await;
+        let service_key = service_key.expect("created").key;
         app.clock.advance(MUCH_LATER);
         let _before = failpoints.take_calls();
-        Self { app, failpoints, caller, other, target, grant, answer }
+        Self { app, failpoints, caller, other, target, grant, answer, own_key, service_key }
     }
 
     /// A valid request to an endpoint.
@@ -67,10 +83,16 @@ impl Fixture {
         let (method, template) = (endpoint.method().as_str(), endpoint.path());
         let id = match template {
             "/api/v1/sessions/{id}" => self.other.session.to_string(),
+            "/api/v1/keys/{id}" => self.own_key.id.to_string(),
+            path if path.contains("/keys") => self.service_key.owner.to_string(),
             _ => self.target.id.to_string(),
         };
-        let key = if method == "DELETE" { &self.grant } else { "operator" };
-        let path = template.replace("{id}", &id).replace("{key}", key);
+        let key = match (method, template) {
+            (_, "/api/v1/user/{id}/keys/{key}") => self.service_key.id.to_string(),
+            ("DELETE", _) => self.grant.clone(),
+            _ => "operator".to_owned(),
+        };
+        let path = template.replace("{id}", &id).replace("{key}", &key);
         let path = path.replace("{name}", "operator");
         let mut request = self.app.request(endpoint.method().clone(), &path);
         if endpoint.rule().is_protected() {
@@ -90,6 +112,9 @@ impl Fixture {
                 return request.body("application/x-www-form-urlencoded", form);
             }
             ("POST", "/api/v1/user/service") => json!({"name": "backup"}),
+            ("POST", "/api/v1/keys" | "/api/v1/user/{id}/keys") => {
+                json!({"name": "a key", "scopes": "*"})
+            }
             ("POST", "/api/v1/auth/refresh") => {
                 json!({"refresh_token": self.target.refresh_token})
             }

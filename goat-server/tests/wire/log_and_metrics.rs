@@ -34,6 +34,9 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("POST", "/api/v1/auth/refresh") => json!({ "refresh_token": refresh }),
         ("POST", "/api/v1/user") => json!({ "email": email, "password": PASSWORD }),
         ("POST", "/api/v1/user/service") => json!({ "name": format!("{user}-service") }),
+        ("POST", "/api/v1/keys" | "/api/v1/user/{id}/keys") => {
+            json!({ "name": "a key", "scopes": "*" })
+        }
         // A text is a form.
         ("POST", "/api/v1/auth/introspect" | "/api/v1/auth/revoke") => {
             format!("token={refresh}&client_secret={CANARY}").into()
@@ -71,6 +74,15 @@ impl Secrets {
     fn token(&mut self, token: &str) {
         // The header is the same for all tokens.
         self.0.extend(token.split('.').skip(1).map(str::to_owned));
+    }
+
+    /// Adds the secret of the key in a response, in parts.
+    fn key(&mut self, response: &Response) {
+        if let Some(text) = response.body["data"]["key"].as_str() {
+            let (_, secret) = text.split_at(text.len() - 58);
+            let parts = secret.as_bytes().chunks(13).filter(|part| part.len() == 13);
+            self.0.extend(parts.map(|part| String::from_utf8_lossy(part).into_owned()));
+        }
     }
 
     fn check(&self, place: &str, text: &str) {
@@ -179,7 +191,7 @@ fn sign_in_over_http2(address: SocketAddr) {
     });
 }
 
-/// L1: no password, token, key, pepper or e-mail address is in the log at its most verbose level, in a
+/// L1, K3: no password, token, key, pepper or e-mail address is in the log at its most verbose level, in a
 /// metric, or in a failed response.
 #[test]
 fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
@@ -216,6 +228,14 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
         for token in [&admin.access, &admin.refresh, &user.access, &user.refresh] {
             secrets.token(token);
         }
+        let id = match template {
+            "/api/v1/user/{id}/keys" => {
+                let service = json!({ "name": format!("{name}-keys") });
+                let made = server.json("POST", "/api/v1/user/service", &admin.access, &service);
+                made.body["data"]["id"].as_str().expect("an id").to_owned()
+            }
+            _ => id,
+        };
         let path = template.replace("{id}", &id).replace("{key}", "client");
         let path = path.replace("{name}", "auditor");
         let right = body(method, template, &name, &user.refresh);
@@ -226,6 +246,7 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
         };
         let bodies = [right];
         let responses = send_every_kind(&server, (method, &path), (&bodies, &tokens), &secrets);
+        responses.iter().for_each(|response| secrets.key(response));
         if !responses.iter().any(|response| response.status < 300) {
             failed.push(format!("{method} {template}"));
         }
@@ -241,14 +262,16 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
     }
     let wrong = server.login(ADMIN, &format!("{CANARY} is not the password"));
     secrets.check_response("login", &wrong);
-    // No sign-in waits for a factor, and these paths name no session and no permission; all other requests
-    // succeeded at least once.
+    // No sign-in waits for a factor, and these paths name no session, no key and no permission; all other
+    // requests succeeded at least once.
     assert_eq!(
         failed,
         [
             "POST /api/v1/auth/login/confirm",
+            "DELETE /api/v1/user/{id}/keys/{key}",
+            "DELETE /api/v1/keys/{id}",
             "DELETE /api/v1/sessions/{id}",
-            "DELETE /api/v1/permission/{key}"
+            "DELETE /api/v1/permission/{key}",
         ]
     );
     sign_in_over_http2(server.address);

@@ -193,13 +193,27 @@ impl Fields {
         name: &'static str,
         range: RangeInclusive<u32>,
     ) -> Result<u32, Refused> {
+        let found = self.optional_integer(name, range);
+        self.require(name, found)
+    }
+
+    /// Returns an optional whole number within `range`.
+    ///
+    /// # Errors
+    ///
+    /// It is not a whole number, or outside the range.
+    pub fn optional_integer(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Refused> {
         let found = self.member(name, "must be a whole number", |value| match value {
             Value::Number(number) => number.as_u64(),
             _ => None,
-        });
-        let number = self.require(name, found)?;
+        })?;
+        let Some(number) = found else { return Ok(None) };
         let fits = u32::try_from(number).ok().filter(|number| range.contains(number));
-        fits.ok_or_else(|| {
+        fits.map(Some).ok_or_else(|| {
             let (least, most) = range.into_inner();
             self.refuse(name, format!("must be from {least} to {most}"))
         })
@@ -272,6 +286,40 @@ impl Fields {
             _ => None,
         })?;
         let Some(values) = found else { return Ok(None) };
+        self.entries(name, &values, lengths, parse).map(Some)
+    }
+
+    /// Returns a required list of strings, as [`Fields::optional_list`] does, or `None` for `*`, which stands
+    /// for everything.
+    ///
+    /// # Errors
+    ///
+    /// It is absent, another text, or as for [`Fields::optional_list`].
+    pub fn list_or_all<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        lengths: RangeInclusive<usize>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<Vec<T>>, Refused> {
+        let found = self.member(name, "must be a list of strings, or \"*\"", |value| match value {
+            Value::List(values) => Some(Some(values)),
+            Value::String(text) if text.expose() == "*" => Some(None),
+            _ => None,
+        });
+        match self.require(name, found)? {
+            Some(values) => self.entries(name, &values, lengths, parse).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Parses each entry of a list.
+    fn entries<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        values: &[Value],
+        lengths: RangeInclusive<usize>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, Refused> {
         if !lengths.contains(&values.len()) {
             let (least, most) = lengths.into_inner();
             let message = format!("must have {least} to {most} entries");
@@ -290,7 +338,7 @@ impl Fields {
                 parsed.map_err(|message| self.refuse(format!("{name}[{place}]"), message))
             })
             .collect();
-        entries.into_iter().collect::<Result<_, _>>().map(Some)
+        entries.into_iter().collect()
     }
 
     /// Returns an optional object.

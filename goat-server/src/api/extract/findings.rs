@@ -32,7 +32,7 @@ impl Violations {
     }
 
     /// Adds a violation. Its message is built only if it is kept.
-    fn add(&mut self, violation: impl FnOnce() -> Violation) {
+    pub(super) fn add(&mut self, violation: impl FnOnce() -> Violation) {
         if self.kept.len() < MOST_KEPT {
             self.kept.push(violation());
         } else {

@@ -50,6 +50,6 @@ pub(crate) use findings::shown;
 pub use findings::{Refused, Violations};
 pub(crate) use form::TokenForm;
 pub use json::{MAX_DEPTH, Malformed, Object, Value};
-pub use path::{Id, Segment, path_is_canonical};
+pub use path::{Id, Ids, Segment, path_is_canonical};
 pub use query::{FromQuery, FromQueryWith, NoQuery, Page, Parameters, Query};
 pub use rejection::Rejection;

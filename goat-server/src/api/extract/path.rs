@@ -11,6 +11,7 @@ use goat_core::{InvalidId, Violation};
 use goat_tower::PathTemplate;
 use http::request::Parts;
 
+use super::findings::Violations;
 use super::rejection::Rejection;
 
 /// Whether a path, as it was sent, is the canonical spelling of its resource.
@@ -54,11 +55,39 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let (name, text) = last_parameter(parts).ok_or(Rejection::Misrouted)?;
-        text.parse().map(Self).map_err(|invalid: InvalidId| {
-            Rejection::Invalid(Violation::new(name.to_owned(), invalid.to_string()).into())
-        })
+        let parameter = parameters(parts).next().ok_or(Rejection::Misrouted)?;
+        id(parameter).map(Self).map_err(|violation| Rejection::Invalid(violation.into()))
     }
+}
+
+/// Extracts the last two parameters of the route as ids, as [`Id`] does with one.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids<A, B>(pub A, pub B);
+
+impl<A, B, S> FromRequestParts<S> for Ids<A, B>
+where
+    A: FromStr<Err = InvalidId>,
+    B: FromStr<Err = InvalidId>,
+    S: Send + Sync,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        let mut parameters = parameters(parts);
+        let (last, first) = parameters.next().zip(parameters.next()).ok_or(Rejection::Misrouted)?;
+        let mut violations = Violations::default();
+        let first = id(first).map_err(|violation| violations.add(|| violation));
+        let last = id(last).map_err(|violation| violations.add(|| violation));
+        match (first, last) {
+            (Ok(first), Ok(last)) => Ok(Self(first, last)),
+            _ => Err(Rejection::Invalid(violations)),
+        }
+    }
+}
+
+/// Parses the id in the place of a parameter.
+fn id<T: FromStr<Err = InvalidId>>((name, text): (&str, &str)) -> Result<T, Violation> {
+    text.parse().map_err(|invalid: InvalidId| Violation::new(name.to_owned(), invalid.to_string()))
 }
 
 /// Extracts the last parameter of the route as it was sent, for names that are not ids.
@@ -71,7 +100,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let (name, text) = last_parameter(parts).ok_or(Rejection::Misrouted)?;
+        let (name, text) = parameters(parts).next().ok_or(Rejection::Misrouted)?;
         if text.contains('%') {
             let message = "must not be percent-encoded";
             return Err(Rejection::Invalid(Violation::new(name.to_owned(), message).into()));
@@ -80,12 +109,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// Returns the name of the last parameter in the route, and the segment in its place.
+/// Returns the names of the parameters in the route, and the segments in their places, the last one first.
 ///
 /// Both are counted from the end: a nested router sees a shorter path than the matched one.
-fn last_parameter(parts: &Parts) -> Option<(&str, &str)> {
-    let template = PathTemplate::of(&parts.extensions)?;
-    template.rsplit('/').zip(parts.uri.path().rsplit('/')).find_map(|(name, text)| {
+fn parameters(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
+    let template = PathTemplate::of(&parts.extensions).unwrap_or_default();
+    template.rsplit('/').zip(parts.uri.path().rsplit('/')).filter_map(|(name, text)| {
         let name = name.strip_prefix('{')?.strip_suffix('}')?;
         // `{*rest}` matches several segments.
         (!name.starts_with('*')).then_some((name, text))

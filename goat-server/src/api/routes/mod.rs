@@ -5,6 +5,7 @@
 //! A handler's doc comment becomes its text in the OpenAPI document.
 
 pub(crate) mod auth;
+pub(crate) mod keys;
 pub(crate) mod meta;
 pub(crate) mod permissions;
 pub(crate) mod roles;

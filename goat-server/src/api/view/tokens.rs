@@ -112,6 +112,8 @@ pub struct PasswordChanged {
     pub tokens: Tokens,
     /// The number of other sessions that the change ended.
     pub revoked_sessions: u64,
+    /// The number of API keys of the user, which stay valid.
+    pub keys: u64,
 }
 
 /// The expiries of the new tokens of the current session after a changed password.
@@ -122,10 +124,13 @@ pub struct PasswordChangedByCookie {
     pub expiries: TokenExpiries,
     /// The number of other sessions that the change ended.
     pub revoked_sessions: u64,
+    /// The number of API keys of the user, which stay valid.
+    pub keys: u64,
 }
 
 impl From<auth::PasswordChanged> for PasswordChanged {
     fn from(changed: auth::PasswordChanged) -> Self {
-        Self { tokens: changed.tokens.into(), revoked_sessions: changed.revoked_sessions }
+        let auth::PasswordChanged { tokens, revoked_sessions, keys } = changed;
+        Self { tokens: tokens.into(), revoked_sessions, keys }
     }
 }

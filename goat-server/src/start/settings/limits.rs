@@ -29,7 +29,7 @@ pub struct LimitSettings {
     pub user: Option<Quota>,
     /// `GOAT_RATE_LIMIT_VERIFY`: verification of tokens for other services, by user.
     pub verify: Option<Quota>,
-    /// `GOAT_RATE_LIMIT_SESSION_CONTROL`: logout, revocation and change-password, by session.
+    /// `GOAT_RATE_LIMIT_SESSION_CONTROL`: logout, step-up, change-password and revocation, by session.
     pub session_control: Option<Quota>,
     /// `GOAT_RATE_LIMIT_PASSWORD_CHECK`: the current password, by session.
     pub password_check: Option<Quota>,

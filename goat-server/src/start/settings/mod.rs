@@ -9,6 +9,7 @@ mod checks;
 mod dotenv;
 mod engines;
 pub(crate) mod help;
+mod keys;
 mod limits;
 mod log_filter;
 mod problem;
@@ -24,6 +25,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use keys::KeySettings;
 pub use limits::LimitSettings;
 pub use problem::{EXIT_STATUS, Invalid, Problem, Warning};
 pub use sources::Flags;
@@ -34,7 +36,7 @@ pub use types::{
 };
 
 pub(crate) use engines::Engine;
-pub(crate) use values::show as show_duration;
+pub(crate) use values::{duration as parse_duration, show as show_duration};
 
 use reader::Reader;
 
@@ -86,6 +88,8 @@ pub struct Settings {
     pub passwords: PasswordSettings,
     /// Sign-up and the first administrator.
     pub accounts: AccountSettings,
+    /// API keys.
+    pub keys: KeySettings,
     /// Rate limits.
     pub limits: LimitSettings,
     /// Logging.
@@ -151,6 +155,7 @@ impl Settings {
             sessions: SessionSettings::read(&mut reader),
             passwords: PasswordSettings::read(&mut reader),
             accounts: AccountSettings::read(&mut reader, environment),
+            keys: KeySettings::read(&mut reader),
             limits: LimitSettings::read(&mut reader),
             log: LogSettings::read(&mut reader),
         };

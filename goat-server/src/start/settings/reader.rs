@@ -79,6 +79,20 @@ impl Reader {
         })
     }
 
+    /// Reads a duration within its bounds; `None` is `off`.
+    pub(super) fn duration_or_off(&mut self, setting: &'static Setting) -> Option<Duration> {
+        self.required(setting, |text| {
+            if text == "off" {
+                return Ok(None);
+            }
+            let value = values::duration(text)?;
+            match setting.kind {
+                Kind::DurationOrOff(from, to) if (from..=to).contains(&value) => Ok(Some(value)),
+                _ => Err("is out of range".into()),
+            }
+        })
+    }
+
     /// Reads a number within its bounds.
     pub(super) fn count<T: TryFrom<u64>>(&mut self, setting: &'static Setting) -> T {
         self.required(setting, |text| bounded(setting, text))

@@ -103,6 +103,8 @@ pub(crate) enum Kind {
     Duration(Duration, Duration),
     /// A whole number, both ends included.
     Count(u64, u64),
+    /// As [`Kind::Duration`], or `off`.
+    DurationOrOff(Duration, Duration),
     /// `N/DURATION` or `off`.
     Quota,
     /// A format, described in words.
@@ -129,6 +131,9 @@ impl fmt::Display for Kind {
             Self::Duration(from, to) => {
                 write!(formatter, "{} to {}", values::show(*from), values::show(*to))
             }
+            Self::DurationOrOff(from, to) => {
+                write!(formatter, "{}, or off", Self::Duration(*from, *to))
+            }
             Self::Count(from, to) => write!(formatter, "{from} to {to}"),
             Self::Quota => write!(
                 formatter,
@@ -152,6 +157,7 @@ pub(crate) enum Section {
     Sessions,
     Passwords,
     Accounts,
+    Keys,
     Limits,
     Log,
 }
@@ -169,6 +175,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::Passwords => "Passwords",
             Self::Accounts => "Accounts",
+            Self::Keys => "API keys",
             Self::Limits => "Rate limits",
             Self::Log => "Log",
         }
@@ -401,6 +408,16 @@ table! {
             "Initial password of that administrator. Production requires it while there is none.")
             .secret();
     }
+    Keys {
+        KEYS = Setting::new("GOAT_KEYS", Text("true"), BOOLEAN,
+            "Whether programs can use API keys. With `false`, keys are rejected, and their routes respond with 404.");
+        KEY_PREFIX = Setting::new("GOAT_KEY_PREFIX", Text("goat"), Kind::Words("2 to 12 letters of a-z"),
+            "First letters of API keys, by which secret scanners find them. Keys with an earlier prefix stop working.");
+        KEY_TTL = Setting::new("GOAT_KEY_TTL", Text("8760h"), Kind::DurationOrOff(minutes(1), hours(87_600)),
+            "Longest life of an API key, which is also the default. With `off`, keys may have no end.");
+        KEYS_PER_USER = Setting::new("GOAT_KEYS_PER_USER", Text("50"), Kind::Count(1, 1000),
+            "Maximum number of API keys of a user, expired ones included.");
+    }
     Limits {
         RATE_LIMIT_AUTH = Setting::new("GOAT_RATE_LIMIT_AUTH", Text("5/1m"), Kind::Quota,
             "Limit of sign-in and of sign-up, each per client address. Changes of an e-mail address count with sign-up.");
@@ -420,7 +437,7 @@ table! {
         RATE_LIMIT_VERIFY = Setting::new("GOAT_RATE_LIMIT_VERIFY", Text("1200/1m"), Kind::Quota,
             "Limit of GET /api/v1/auth/verify, per user. Calls of trusted proxies do not count per client address.");
         RATE_LIMIT_SESSION_CONTROL = Setting::new("GOAT_RATE_LIMIT_SESSION_CONTROL", Text("30/1m"), Kind::Quota,
-            "Limit of logout, session revocation and change-password, per session, after authentication.");
+            "Limit of logout, step-up, change-password and revocation of sessions and API keys, per session, after authentication.");
         RATE_LIMIT_PASSWORD_CHECK = Setting::new("GOAT_RATE_LIMIT_PASSWORD_CHECK", Text("10/1m"), Kind::Quota,
             "Limit of attempts at the current password, per session. A session also has 100/24h, until one is right.");
         RATE_LIMIT_KEYS = Setting::new("GOAT_RATE_LIMIT_KEYS", Text("1000000"),

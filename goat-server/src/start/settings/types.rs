@@ -17,7 +17,7 @@ use super::reader::Reader;
 use super::{log_filter, secrets, table, values};
 
 /// The words of a Boolean setting.
-const BOOLEAN: [(&str, bool); 2] = [("true", true), ("false", false)];
+pub(super) const BOOLEAN: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 /// `GOAT_ENV`: how strictly secrets, listeners and file permissions are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,16 +21,16 @@ use super::table::{LONGEST, QUOTA_MOST};
 use super::{Database, Logo, VerifyHeader};
 
 /// Why a value is rejected, to be read after it.
-pub(super) type Complaint = Cow<'static, str>;
+pub(crate) type Complaint = Cow<'static, str>;
 
 /// Result of a parser.
-pub(super) type Parsed<T> = Result<T, Complaint>;
+pub(crate) type Parsed<T> = Result<T, Complaint>;
 
 /// The units of a duration in milliseconds, longest first.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Parses `10s`, `5m`, `168h`, `500ms`, or `0`.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
+pub(crate) fn duration(text: &str) -> Parsed<Duration> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

@@ -41,6 +41,10 @@ impl Generator {
         if let Some(values) = schema["enum"].as_array() {
             return self.pick(prop::sample::select(values.clone()));
         }
+        if let Some(schemas) = schema["anyOf"].as_array() {
+            let schema = self.pick(prop::sample::select(schemas.clone()));
+            return self.value(&schema);
+        }
         match schema["type"].as_str() {
             Some("string") => self.text(schema).into(),
             Some("null") => Value::Null,

@@ -144,7 +144,7 @@ async fn requests_about_the_own_account_return_the_documented_members(backend: B
     let changed = json!({"data": {
         "access_token": "<token>", "access_token_expires_at": "<time>",
         "refresh_token": "<token>", "refresh_token_expires_at": "<time>",
-        "token_type": "Bearer", "expires_in": 300, "revoked_sessions": 0,
+        "token_type": "Bearer", "expires_in": 300, "revoked_sessions": 0, "keys": 0,
     }});
     assert_shape(&response, 200, &changed, "change-password");
     let token = response.data()["access_token"].as_str().expect("a token");

@@ -1,4 +1,4 @@
-//! Stable names for random ids and tokens, so that transcripts can be compared.
+//! Stable names for random ids, tokens and keys, so that transcripts can be compared.
 //!
 //! Invariant: within one transcript equal values have equal names and different values different ones.
 //! Names are numbered in order of appearance.
@@ -7,11 +7,13 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use goat_core::key::{KeyPrefix, PresentedKey};
 
-/// The ids and tokens of a transcript so far.
+/// The ids, keys and tokens of a transcript so far.
 #[derive(Default)]
 pub(crate) struct Names {
     ids: HashMap<String, usize>,
+    keys: HashMap<String, usize>,
     tokens: HashMap<String, usize>,
     /// Descriptions of new tokens.
     described: Vec<String>,
@@ -43,6 +45,10 @@ impl Names {
         if is_id(word) {
             let next = self.ids.len() + 1;
             return format!("<id {}>", self.ids.entry(word.to_owned()).or_insert(next));
+        }
+        if PresentedKey::parse(&KeyPrefix::default(), word).is_some() {
+            let next = self.keys.len() + 1;
+            return format!("<key {}>", self.keys.entry(word.to_owned()).or_insert(next));
         }
         let Some([header, claims]) = token(word) else { return word.to_owned() };
         let next = self.tokens.len() + 1;

@@ -3,6 +3,7 @@
 mod admin;
 mod attributes;
 mod email;
+mod keys;
 mod list;
 mod me;
 mod profile;

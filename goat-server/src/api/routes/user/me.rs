@@ -101,7 +101,7 @@ impl FromFields for ChangePasswordBody {
 
 /// Change the current user's password
 ///
-/// Ends every other session of the user. The current session continues with the returned tokens only: its
+/// Ends every other session of the user. API keys stay valid; the response says how many there are. The current session continues with the returned tokens only: its
 /// earlier access and refresh tokens no longer work (401 `session-revoked`), and presenting one ends
 /// nothing. If the access token is in a cookie, the new tokens are in the two cookies, and the body has the
 /// expiries only.
@@ -111,7 +111,7 @@ impl FromFields for ChangePasswordBody {
     operation_id = "changePassword",
     tag = "Account",
     responses(
-        (status = 200, description = "The new tokens of the current session, and the number of other sessions that ended.", body = Data<BodyOrCookies<PasswordChanged, PasswordChangedByCookie>>),
+        (status = 200, description = "The new tokens of the current session, the number of other sessions that ended, and the number of API keys.", body = Data<BodyOrCookies<PasswordChanged, PasswordChangedByCookie>>),
         (status = 401, description = "`step-up-required`: without `current_password`, authenticate again first."),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
         (status = 409, description = "`password-unchanged`: the new password is the current one."),
@@ -130,8 +130,9 @@ pub(crate) async fn change_password(
     let Some(cookies) = cookies.of_principal() else {
         return Ok((decisions, Data::new(PasswordChanged::from(changed))).into_response());
     };
-    let (expiries, revoked_sessions) = ((&changed.tokens).into(), changed.revoked_sessions);
-    let data = PasswordChangedByCookie { expiries, revoked_sessions };
+    let expiries = (&changed.tokens).into();
+    let (revoked_sessions, keys) = (changed.revoked_sessions, changed.keys);
+    let data = PasswordChangedByCookie { expiries, revoked_sessions, keys };
     let mut response = (decisions, Data::new(data)).into_response();
     cookies.put(&changed.tokens, response.headers_mut())?;
     Ok(response)

@@ -3,6 +3,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod attributes;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod me;
 pub(crate) mod service;

@@ -58,6 +58,10 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.accounts.signup, Signup::Active);
     assert_eq!(settings.accounts.admin_email, "admin@goat.local");
     assert!(settings.accounts.admin_password.is_none());
+    assert!(settings.keys.enabled);
+    assert_eq!(settings.keys.prefix.as_str(), "goat");
+    assert_eq!(settings.keys.ttl, Some(Duration::from_secs(8760 * 3600)));
+    assert_eq!(settings.keys.per_user, 50);
     assert_eq!(settings.limits.auth, Some(Quota::per_minute(5)));
     assert_eq!(settings.limits.refresh, Some(Quota::per_minute(60)));
     assert_eq!(settings.limits.public, Some(Quota::per_minute(100)));

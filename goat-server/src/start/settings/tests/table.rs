@@ -11,7 +11,7 @@ use super::{environment, sources};
 #[test]
 fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
-    assert_eq!(names.len(), 73);
+    assert_eq!(names.len(), 77);
     let mut unique = names.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -78,7 +78,7 @@ fn numbers_and_durations_are_bounded() {
                 let outside = [below, Some((to + 1).to_string())];
                 (from.to_string(), to.to_string(), outside)
             }
-            Kind::Duration(from, to) => {
+            Kind::Duration(from, to) | Kind::DurationOrOff(from, to) => {
                 let below = from.checked_sub(step).map(values::show);
                 let outside = [below, Some(values::show(to + step))];
                 (values::show(from), values::show(to), outside)

@@ -93,6 +93,8 @@ fn malformed_values_are_rejected_with_value_and_format() {
                 "https://a.example,*",
             ],
         ),
+        ("GOAT_KEY_PREFIX", &["g", "Goat", "goat1", "goat_", "abcdefghijklm"]),
+        ("GOAT_KEY_TTL", &["1y", "forever", "OFF", "0"]),
         ("GOAT_ISSUER", &["my goat", "a\tb"]),
         (
             "GOAT_ADMIN_EMAIL",

@@ -1,6 +1,7 @@
 //! Scenarios, one subject per file.
 
 pub(crate) mod access;
+pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod login;
 pub(crate) mod rejections;
