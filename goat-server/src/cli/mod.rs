@@ -3,6 +3,7 @@
 //! Flags are generated from the settings table, so none can be missing. This module reads only the
 //! arguments and prints only through [`NotRun::print`].
 
+mod key;
 mod role;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
+pub use key::{KeyCommand, RevokedKeys};
 pub use role::{PermissionCommand, RoleCommand};
 pub use user::{RevokeTarget, UserCommand};
 
@@ -44,6 +46,8 @@ pub enum Command {
     OpenApi,
     /// Manages users.
     User(UserCommand),
+    /// Manages API keys.
+    Key(KeyCommand),
     /// Manages roles.
     Role(RoleCommand),
     /// Manages the permissions of roles.
@@ -166,6 +170,7 @@ fn definition() -> clap::Command {
         ))
         .subcommand(described("openapi", "Print the OpenAPI document"))
         .subcommand(user::definition())
+        .subcommand(key::definition())
         .subcommand(role::roles())
         .subcommand(role::permissions())
         .args(table::TABLE.iter().filter_map(|setting| {
@@ -196,6 +201,7 @@ fn command(matches: &ArgMatches) -> Command {
         Some(("health", _)) => Command::Health,
         Some(("openapi", _)) => Command::OpenApi,
         Some(("user", matches)) => Command::User(user::command(matches)),
+        Some(("key", matches)) => Command::Key(key::command(matches)),
         Some(("role", matches)) => Command::Role(role::role_command(matches)),
         Some(("permission", matches)) => Command::Permission(role::permission_command(matches)),
         _ => Command::Serve,

@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod console;
 mod health;
+mod key;
 mod migrate;
 mod observer;
 mod openapi;
@@ -98,6 +99,7 @@ where
             }
             Command::Health => health::run(&settings),
             Command::User(command) => logged(&settings, user::run(&settings, command)).await,
+            Command::Key(command) => logged(&settings, key::run(&settings, command)).await,
             Command::Role(command) => logged(&settings, role::run(&settings, command)).await,
             Command::Permission(command) => {
                 logged(&settings, permission::run(&settings, command)).await

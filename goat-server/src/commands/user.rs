@@ -200,7 +200,7 @@ async fn for_every_user(
     }
 }
 
-async fn find_user(goat: &Goat, email: &str) -> Result<User, Failure> {
+pub(super) async fn find_user(goat: &Goat, email: &str) -> Result<User, Failure> {
     let email = parse_email(email)?;
     let found = goat.users().find_by_email(&email).await.map_err(explain)?;
     found.ok_or_else(|| explain(ErrorKind::NotFound.into()))
@@ -247,7 +247,7 @@ fn explain(error: Error) -> Failure {
 }
 
 /// Formats a time as RFC 3339, to the second.
-fn show_time(time: Timestamp) -> String {
+pub(super) fn show_time(time: Timestamp) -> String {
     jiff::Timestamp::from_second(time.as_seconds())
         .map_or_else(|_| "unknown".to_owned(), |time| time.to_string())
 }

@@ -16,6 +16,7 @@ mod deploy;
 mod file_access;
 mod first_start;
 mod full_disk;
+mod keys;
 mod kill;
 mod limits;
 mod log_lines;
