@@ -534,7 +534,8 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// If a store is unavailable.
+    /// [`ErrorKind::SessionRevoked`] if it has ended meanwhile: a step-up may have replaced it by a session that
+    /// is alive; or if a store is unavailable.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         self.inner.context.logout(principal, origin).await
     }

@@ -141,6 +141,23 @@ identifiers! {
     FactorId;
 }
 
+/// The bits that a session has in common with those that replace it. The other random ones, 34, and the time
+/// tell the sessions apart.
+const LINEAGE: u128 = (1 << 40) - 1;
+
+impl SessionId {
+    /// Generates the identifier of the session that replaces this one. The rate limits by session count both
+    /// as one.
+    pub(crate) fn successor(self, now: Timestamp) -> Self {
+        Self::from_u128(Self::generate(now).as_u128() & !LINEAGE | self.as_u128() & LINEAGE)
+    }
+
+    /// What the session has in common with those that replace it, for the rate limits by session.
+    pub(crate) const fn lineage(self) -> u128 {
+        self.as_u128() & LINEAGE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +182,22 @@ mod tests {
             let number = id.as_u128();
             assert_eq!((number >> 76 & 0xf, number >> 62 & 0x3), (7, 2), "{number:x}");
             assert_eq!(id.made_at(), Timestamp::from_millis(1_700_000_000_000));
+        }
+    }
+
+    #[test]
+    fn a_successor_differs_and_has_the_lineage() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let (first, other) = (SessionId::generate(now), SessionId::generate(now));
+        assert_ne!(first.lineage(), other.lineage());
+        let mut last = first;
+        for _ in 0..100 {
+            let next = last.successor(now);
+            assert!(next != last && next != first);
+            assert_eq!((next.lineage(), next.made_at()), (first.lineage(), now));
+            let number = next.as_u128();
+            assert_eq!((number >> 76 & 0xf, number >> 62 & 0x3), (7, 2), "{number:x}");
+            last = next;
         }
     }
 

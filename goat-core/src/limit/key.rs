@@ -62,10 +62,11 @@ impl LimitKey {
         Self::hash(limit, b"u", &user.as_u128().to_be_bytes())
     }
 
-    /// Counts by session.
+    /// Counts by session. One that replaces another (a step-up) continues its counters, so that it gives no
+    /// attempt back.
     #[must_use]
     pub fn session(limit: &str, session: SessionId) -> Self {
-        Self::hash(limit, b"s", &session.as_u128().to_be_bytes())
+        Self::hash(limit, b"s", &session.lineage().to_be_bytes())
     }
 
     /// Counts by an arbitrary text, byte for byte. Normalize it first, or each spelling has a

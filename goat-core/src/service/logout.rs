@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::detached::run_to_completion;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::event::{Event, EventActor, EventKind};
 use crate::session::Origin;
 
@@ -20,8 +20,12 @@ impl Context {
         let address = origin.address;
         run_to_completion(async move {
             let user = profile.id;
-            context.stores.sessions.end(user, session).await?;
+            let has_ended = context.stores.sessions.end(user, session).await?;
             context.validator.sessions_ended(user, &[session]).await;
+            if !has_ended {
+                // It ended meanwhile, and a session that replaced it is alive.
+                return Err(ErrorKind::SessionRevoked.into());
+            }
             let event =
                 Event::new(EventKind::SignedOut, context.time.now(), EventActor::User(user))
                     .about(&profile)

@@ -17,10 +17,14 @@ impl Context {
     pub(crate) async fn revoke_token(self: &Arc<Self>, token: &str, origin: &Origin) -> Result<()> {
         let Some((user, session, epoch)) = self.session_of(token) else { return Ok(()) };
         let read = self.validator.read_fresh(user, session).await;
-        match read.and_then(|principal| principal.of_token(epoch).map_err(Error::from)) {
+        let ended = match read.and_then(|principal| principal.of_token(epoch).map_err(Error::from))
+        {
             Ok(principal) => self.logout(&principal, origin).await,
-            Err(error) if error.kind() == ErrorKind::SessionRevoked => Ok(()),
             Err(error) => Err(error),
+        };
+        match ended {
+            Err(error) if error.kind() == ErrorKind::SessionRevoked => Ok(()),
+            ended => ended,
         }
     }
 

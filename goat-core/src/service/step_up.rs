@@ -122,7 +122,7 @@ impl Context {
         let (old, session) = (principal.session(), self.own_session(principal, now).await?);
         let token = self.next_refresh_token(now, session.ends_at);
         // The epoch that was read with the password: a later one ends the new session.
-        let (id, epoch) = (SessionId::generate(now), account.epoch.number);
+        let (id, epoch) = (old.successor(now), account.epoch.number);
         let new = session.stepped_up(id, epoch, token, (method, assurance), now);
         // Signed before the commit, so that nothing after it can fail.
         let user = &account.user;

@@ -39,7 +39,7 @@ impl Cookies {
         self.check(request)?;
         let origin = Origin::of(request);
         if let Some(principal) = self.principal(goat, request, &origin).await? {
-            goat.logout(&principal, &origin).await?;
+            valid(goat.logout(&principal, &origin).await.map_err(Problem::from))?;
         }
         Ok(())
     }

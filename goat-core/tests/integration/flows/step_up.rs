@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use goat_core::auth::{
-    Assurance, Confirmation, Method, Methods, StepUp, SteppedUp, TokenPair, Vouch,
+    Assurance, Confirmation, Method, Methods, SignedIn, StepUp, SteppedUp, TokenPair, Vouch,
 };
+use goat_core::challenge::ATTEMPTS;
 use goat_core::event::EventKind;
+use goat_core::factor::{Answer, FactorKind, PendingSignIn};
 use goat_core::session::{Origin, Session};
-use goat_core::testing::Point;
+use goat_core::testing::{Point, TestFactors};
 use goat_core::user::NewUser;
 use goat_core::{
     ErrorKind, PageRequest, Principal, Quota, RequiredProof, Result, Status, Timestamp, UserId,
@@ -151,6 +153,29 @@ async fn passwords_of_step_ups_are_limited(backend: Backend) {
     assert_eq!(error.decisions()[0].limit, "password-check");
 }
 
+/// D2: a step-up gives no attempt back, also one by a factor, for which the thief of a session may have a code.
+async fn the_limits_of_a_session_continue_in_the_one_that_replaces_it(backend: Backend) {
+    let harness = Harness::with(backend, |settings| {
+        settings.password_check_quota = Some(Quota::per_minute(3));
+    });
+    let ann = harness.member("ann", "client").await;
+    harness.factors.enrol(ann.user.id, FactorKind::Totp, harness.goat.time().now());
+    let mut tokens = ann.tokens;
+    for _ in 0..3 {
+        let me = harness.principal(&tokens).await;
+        assert_eq!(step_up(&harness, &me, "wrong").await.kind(), Some(ErrorKind::WrongPassword));
+        let code = StepUp::Factor(Answer::Totp(TestFactors::CODE.into()));
+        let next = harness.goat.step_up(&me, code, &Origin::default()).await;
+        tokens = next.expect("the right code").value.tokens;
+    }
+    let me = harness.principal(&tokens).await;
+    assert_eq!(step_up(&harness, &me, "wrong").await.kind(), Some(ErrorKind::RateLimited));
+    let other = harness.goat.vouch(ann.user.id, Vouch::multi("smartcard")).await.expect("a user");
+    let other = harness.goat.open_session(other, Origin::default()).await.expect("a session");
+    let other = harness.principal(&other.tokens).await;
+    assert_eq!(step_up(&harness, &other, "wrong").await.kind(), Some(ErrorKind::WrongPassword));
+}
+
 /// G6: changes of the own account need the current password or a recent proof.
 async fn own_changes_need_a_password_or_a_recent_proof(backend: Backend) {
     let harness = Harness::on(backend);
@@ -257,13 +282,53 @@ async fn a_step_up_that_lost_a_race_is_invalid(backend: Backend) {
     }
 }
 
+/// G4: a logout at every store call of a step-up, before and after it, ends the session or says that it did not.
+async fn a_logout_during_a_step_up_leaves_no_session_unnoticed(backend: Backend) {
+    let harness = Harness::on(backend);
+    let rehearsal = harness.member("rehearsal", "client").await.tokens;
+    let me = harness.principal(&rehearsal).await;
+    drop(harness.failpoints.take_calls());
+    step_up(&harness, &me, PASSWORD).await.expect("success without a race");
+    let calls = harness.failpoints.take_calls();
+    for (number, call) in calls.into_iter().enumerate() {
+        for point in Point::ALL {
+            let name = format!("user{number}{point:?}").to_lowercase();
+            let tokens = harness.member(&name, "client").await.tokens;
+            let me = harness.principal(&tokens).await;
+            let held = harness.failpoints.hold(call, point);
+            let (goat, proof) = (harness.goat.clone(), StepUp::Password(PASSWORD.into()));
+            let stepping = {
+                let me = me.clone();
+                tokio::spawn(async move { goat.step_up(&me, proof, &Origin::default()).await })
+            };
+            held.reached().await;
+            let logout = harness.goat.logout(&me, &Origin::default()).await;
+            held.release();
+            let stepped_up = stepping.await.expect("no panic");
+            let refused = Some(ErrorKind::SessionRevoked);
+            // Exactly one of them found the session.
+            assert_ne!(logout.is_ok(), stepped_up.is_ok(), "{call} {point:?}");
+            match stepped_up {
+                Ok(next) => {
+                    assert_eq!(logout.kind(), refused, "{call} {point:?}");
+                    harness.principal(&next.value.tokens).await;
+                }
+                Err(error) => assert_eq!(Some(error.kind()), refused, "{call} {point:?}"),
+            }
+            assert_eq!(harness.authenticate(&tokens).await.kind(), refused, "{call} {point:?}");
+        }
+    }
+}
+
 on_every_store![
+    a_logout_during_a_step_up_leaves_no_session_unnoticed,
     a_step_up_replaces_the_session,
     a_copied_token_does_not_rise_with_its_session,
     a_principal_from_before_a_new_password_confirms_nothing,
     only_a_proof_makes_a_session_recent,
     a_password_does_not_renew_a_proof_of_several_factors,
     passwords_of_step_ups_are_limited,
+    the_limits_of_a_session_continue_in_the_one_that_replaces_it,
     own_changes_need_a_password_or_a_recent_proof,
     a_user_without_a_password_sets_one_by_a_recent_proof,
     a_step_up_that_lost_a_race_is_invalid,
@@ -273,8 +338,18 @@ on_every_store![
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Login,
-    Vouch { multi: bool },
+    Vouch {
+        multi: bool,
+    },
+    /// The answer to a sign-in, by number among all that were ever held.
+    Answer {
+        held: usize,
+        is_right: bool,
+    },
     Confirm(usize),
+    ConfirmByCode(usize),
+    Enrol,
+    RemoveFactors,
     Refresh(usize),
     Logout(usize),
     SuspendAndReactivate,
@@ -291,17 +366,32 @@ struct Modelled {
     ends_at: Timestamp,
 }
 
+/// The model of a pending sign-in.
+#[derive(Clone, Debug)]
+struct Held {
+    pending: PendingSignIn,
+    /// Whether it is stored: not answered, and among the newest five.
+    is_stored: bool,
+    attempts_left: u8,
+    /// How often all sessions had ended.
+    epoch: u64,
+}
+
 struct Model {
     harness: Harness,
     user: UserId,
     sessions: Vec<Modelled>,
+    held: Vec<Held>,
+    is_enrolled: bool,
+    epoch: u64,
 }
 
 impl Model {
     async fn new() -> Self {
         let harness = Harness::on(Backend::memory());
         let user = harness.user("ann", "client").await.id;
-        Self { harness, user, sessions: Vec::new() }
+        let (sessions, held) = (Vec::new(), Vec::new());
+        Self { harness, user, sessions, held, is_enrolled: false, epoch: 0 }
     }
 
     fn opened(&mut self, tokens: TokenPair, multi: bool) {
@@ -316,19 +406,99 @@ impl Model {
         });
     }
 
+    /// The outcome of a first proof of one factor.
+    fn signed_in(&mut self, outcome: Result<SignedIn>) {
+        let error = match outcome {
+            Ok(signed_in) => {
+                assert!(!self.is_enrolled);
+                return self.opened(signed_in.tokens, false);
+            }
+            Err(error) => error,
+        };
+        assert!(self.is_enrolled && error.kind() == ErrorKind::SecondFactorRequired, "{error}");
+        let pending = error.pending().expect("a pending sign-in").clone();
+        let (attempts_left, epoch) = (ATTEMPTS, self.epoch);
+        self.held.push(Held { pending, is_stored: true, attempts_left, epoch });
+        let stored = self.held.iter_mut().rev().filter(|held| held.is_stored);
+        stored.skip(5).for_each(|held| held.is_stored = false);
+        // No two are of the same time.
+        self.harness.clock.advance(Duration::from_millis(1));
+    }
+
+    async fn answer(&mut self, number: usize, is_right: bool) {
+        if self.held.is_empty() {
+            return;
+        }
+        let place = number % self.held.len();
+        let held = self.held[place].clone();
+        let code = if is_right { TestFactors::CODE } else { "000000" };
+        let (answer, origin) = (Answer::Totp(code.into()), Origin::default());
+        let answered = self.harness.goat.answer(&held.pending, answer, &origin).await;
+        let now = self.harness.goat.time().now();
+        let is_live = held.is_stored && held.attempts_left > 0 && now < held.pending.expires_at();
+        if is_live {
+            self.held[place].attempts_left -= 1;
+        }
+        let is_right = is_live && is_right && held.epoch == self.epoch && self.is_enrolled;
+        match answered {
+            Ok(signed_in) => {
+                assert!(is_right, "{held:?}");
+                self.held[place].is_stored = false;
+                self.opened(signed_in.value.tokens, true);
+            }
+            Err(error) => {
+                assert!(
+                    !is_right && error.kind() == ErrorKind::InvalidChallenge,
+                    "{held:?}: {error}"
+                );
+            }
+        }
+    }
+
     async fn perform(&mut self, step: Step) {
         let choose =
             |number: usize| (!self.sessions.is_empty()).then(|| number % self.sessions.len());
         match step {
             Step::Login => {
-                let tokens = self.harness.sign_in("ann").await.tokens;
-                self.opened(tokens, false);
+                let outcome = self.harness.try_sign_in("ann").await;
+                self.signed_in(outcome);
+            }
+            Step::Answer { held, is_right } => self.answer(held, is_right).await,
+            Step::Enrol => {
+                let now = self.harness.goat.time().now();
+                self.harness.factors.enrol(self.user, FactorKind::Totp, now);
+                self.is_enrolled = true;
+            }
+            Step::RemoveFactors => {
+                self.harness.factors.remove(self.user);
+                self.is_enrolled = false;
             }
             Step::Vouch { multi } => {
                 let vouch = if multi { Vouch::multi("card") } else { Vouch::single("ldap") };
                 let proof = self.harness.goat.vouch(self.user, vouch).await.expect("a user");
                 let opened = self.harness.goat.open_session(proof, Origin::default()).await;
-                self.opened(opened.expect("a session").tokens, multi);
+                match opened {
+                    Ok(signed_in) if multi => self.opened(signed_in.tokens, true),
+                    outcome => self.signed_in(outcome),
+                }
+            }
+            Step::ConfirmByCode(number) => {
+                let Some(number) = choose(number) else { return };
+                let old = self.sessions[number].clone();
+                let Ok(me) = self.harness.authenticate(&old.tokens).await else {
+                    return;
+                };
+                let proof = StepUp::Factor(Answer::Totp(TestFactors::CODE.into()));
+                let next = self.harness.goat.step_up(&me, proof, &Origin::default()).await;
+                if !self.is_enrolled {
+                    assert_eq!(next.kind(), Some(ErrorKind::WrongCode));
+                    return;
+                }
+                self.sessions[number].is_live = false;
+                let (tokens, at) =
+                    (next.expect("right").value.tokens, self.harness.goat.time().now());
+                let (authenticated_at, multi_at) = (at, Some(at));
+                self.sessions.push(Modelled { tokens, authenticated_at, multi_at, ..old });
             }
             Step::Confirm(number) => {
                 let Some(number) = choose(number) else { return };
@@ -364,6 +534,7 @@ impl Model {
                     users.change_status(system(), self.user, status).await.expect("changed");
                 }
                 self.sessions.iter_mut().for_each(|session| session.is_live = false);
+                self.epoch += 1;
             }
             Step::Wait(seconds) => self.harness.advance(seconds),
         }
@@ -382,7 +553,8 @@ impl Model {
             assert_eq!(me.authenticated_at(), session.authenticated_at);
             assert_eq!(me.assurance() == Assurance::Multi, session.multi_at.is_some());
             let counts_from = session.multi_at.unwrap_or(session.authenticated_at);
-            let is_recent = now <= counts_from + within;
+            let is_enough = !self.is_enrolled || session.multi_at.is_some();
+            let is_recent = is_enough && now <= counts_from + within;
             assert_eq!(self.harness.goat.require_recent(&me).await.is_ok(), is_recent);
             assert_eq!(current(&self.harness, &me).await.ends_at, session.ends_at);
         }
@@ -393,7 +565,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => Just(Step::Login),
         1 => any::<bool>().prop_map(|multi| Step::Vouch { multi }),
-        4 => (0..8_usize).prop_map(Step::Confirm),
+        3 => (0..8_usize, any::<bool>())
+            .prop_map(|(held, is_right)| Step::Answer { held, is_right }),
+        3 => (0..8_usize).prop_map(Step::Confirm),
+        2 => (0..8_usize).prop_map(Step::ConfirmByCode),
+        2 => Just(Step::Enrol),
+        1 => Just(Step::RemoveFactors),
         3 => (0..8_usize).prop_map(Step::Refresh),
         1 => (0..8_usize).prop_map(Step::Logout),
         1 => Just(Step::SuspendAndReactivate),
@@ -405,7 +582,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// G4, G5: random sign-ins, step-ups, refreshes, logouts and suspensions against a model.
+    /// G1, G2, G4, G5: random sign-ins, answers, step-ups, refreshes, logouts and suspensions against a model.
     #[test]
     fn sessions_are_as_recent_and_assured_as_their_proofs(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

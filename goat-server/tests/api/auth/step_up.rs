@@ -108,7 +108,11 @@ async fn step_up_counts_against_session_control() {
     assert_eq!(profile(&app, &client.token).await.0, 200);
     assert_eq!(profile(&app, &client.token).await.0, 429);
     assert_eq!(step_up(&app, &client.token, "wrong").await.status, 403);
-    assert_eq!(step_up(&app, &client.token, PASSWORD).await.status, 200);
+    let stepped_up = step_up(&app, &client.token, PASSWORD).await;
+    assert_eq!(stepped_up.status, 200);
+    let token = text(&stepped_up, "access_token");
+    let again = step_up(&app, &token, PASSWORD).await;
+    assert_eq!(again.failure(), (429, "rate-limited"), "the new session continues the count");
 }
 
 on_every_backend!(own_changes_without_the_password_need_a_recent_authentication);
