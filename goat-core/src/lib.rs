@@ -142,6 +142,7 @@
 //! | sign and verify tokens; verify them offline with public keys | [`token`], [`token::Verifier`] |
 //! | choose or implement a storage backend | [`Stores`], [`store`] |
 //! | one-time secrets that await an answer | [`challenge`] |
+//! | second factors and their answers | [`factor`], [`Goat::answer`] |
 //! | observe events | [`event`] |
 //! | invalidate the caches of other nodes | [`invalidation`] |
 //! | test | the `testing` module, behind the feature of that name |

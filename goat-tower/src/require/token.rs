@@ -124,6 +124,10 @@ impl TokenRequirement {
 
     /// Requires that the session has had a proof of several factors, by `acr`. A token without `acr`, such as
     /// one of an earlier version of goat, is rejected.
+    ///
+    /// With [`recent`](Self::recent) it is weaker than [`Requirement`](crate::Requirement) is: a token has the
+    /// time of the last proof only, so in a session that has had a proof of several factors, a password makes
+    /// both hold. Where that matters, ask goat itself.
     #[must_use]
     pub fn multi_factor() -> Self {
         Self(Rule::Condition(TokenCondition::Proof(ProofCondition::MultiFactor)))

@@ -53,7 +53,7 @@ fn code() -> Value {
 
 on_every_backend!(sign_in_with_a_factor_in_force_is_confirmed_by_its_code);
 
-/// G1, F19
+/// G1
 async fn sign_in_with_a_factor_in_force_is_confirmed_by_its_code(backend: Backend) {
     let app = TestApp::on(backend).await;
     let ann = enrolled(&app, "ann@example.org").await;
@@ -124,7 +124,7 @@ async fn sign_in_with_a_factor_in_force_is_confirmed_by_its_code(backend: Backen
 
 on_every_backend!(pending_sign_in_ends_after_ten_minutes_five_answers_or_a_suspension);
 
-/// G2, F19: what was wrong does not show.
+/// G2: what was wrong does not show.
 async fn pending_sign_in_ends_after_ten_minutes_five_answers_or_a_suspension(backend: Backend) {
     let app = TestApp::on(backend).await;
     let ann = enrolled(&app, "ann@example.org").await;
