@@ -82,7 +82,7 @@ async fn store_hash(stores: &Stores, goat: &Goat, address: &str, hash: &str) {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let top_role = &goat.roles().get("admin").expect("a shipped role");
     let (target, assigns) = (account.user.id, None);
-    let write = UserWrite { actor: None, target, top_role, assigns, decide: &decide };
+    let write = UserWrite { actor: None, key: None, target, top_role, assigns, decide: &decide };
     stores.users.write(write).await.expect("a store in memory");
 }
 

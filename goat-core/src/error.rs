@@ -43,6 +43,8 @@ pub enum ErrorKind {
     // Forbidden (403)
     /// A permission is missing.
     Forbidden,
+    /// An API key asks for an operation that only a session performs.
+    SessionRequired,
     /// The target user does not have a lower rank, has a permission that the actor lacks, or is the
     /// actor.
     Outranked,
@@ -114,6 +116,7 @@ impl ErrorKind {
             Self::InvalidCredentials => "invalid-credentials",
             Self::SecondFactorRequired => "second-factor-required",
             Self::Forbidden => "forbidden",
+            Self::SessionRequired => "session-required",
             Self::Outranked => "outranked",
             Self::RoleNotAssignable => "role-not-assignable",
             Self::WrongPassword => "wrong-password",
@@ -163,6 +166,9 @@ impl ErrorKind {
             }
             Self::Forbidden => {
                 "Your role does not have the required permission. Ask an administrator."
+            }
+            Self::SessionRequired => {
+                "An API key cannot do this. Sign in, and repeat the request with the access token of your session."
             }
             Self::Outranked => {
                 "You can manage only users whose role ranks below your own and has no permission that yours lacks."

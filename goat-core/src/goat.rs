@@ -347,17 +347,29 @@ impl Goat {
         self.inner.context.confirm_sign_in(pending.into(), answer, origin).await
     }
 
-    /// Authenticates an access token and returns its principal: a live session of an active user.
+    /// Authenticates an access token or an API key and returns its principal: a live session, or a live key,
+    /// of an active user.
     ///
-    /// The token is verified locally first, then the session is looked up in the cache, and only then in
-    /// the stores.
+    /// The text is verified locally first, then the session or key is looked up in the cache, and only then
+    /// in the stores.
     ///
     /// # Errors
     ///
-    /// The future returns [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`],
+    /// The future returns [`ErrorKind::InvalidToken`], also for an API key that does not exist or was
+    /// revoked, and while [`Settings::keys`] is off, [`ErrorKind::TokenExpired`],
     /// [`ErrorKind::SessionRevoked`], or [`ErrorKind::Unavailable`] if a store is unavailable.
-    pub fn authenticate_token(&self, access_token: &str) -> Authentication {
-        self.inner.context.authenticate(access_token)
+    pub fn authenticate_token(&self, token_or_key: &str) -> Authentication {
+        self.inner.context.authenticate(token_or_key)
+    }
+
+    /// Like [`Goat::authenticate_token`], without API keys: for a place where only a session's token
+    /// belongs, such as a cookie.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Goat::authenticate_token`]; [`ErrorKind::InvalidToken`] for an API key.
+    pub fn authenticate_access_token(&self, access_token: &str) -> Authentication {
+        self.inner.context.authenticate_access_token(access_token)
     }
 
     /// Returns the user and the rights behind an access token, for another service that asks by RFC 7662; `None`
@@ -418,13 +430,14 @@ impl Goat {
         self.inner.context.validator.issued(principal)
     }
 
-    /// Re-reads a principal's session and user from the stores, bypassing every cache. Changes of users
-    /// and permissions require the result.
+    /// Re-reads a principal's session or API key, and its user, from the stores, bypassing every cache.
+    /// Changes of users and permissions require the result.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile, or
-    /// [`ErrorKind::Unavailable`] if a store is unavailable.
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile, [`ErrorKind::InvalidToken`] or
+    /// [`ErrorKind::TokenExpired`] if the key was revoked or has expired, or [`ErrorKind::Unavailable`] if a
+    /// store is unavailable.
     pub async fn reauthenticate(&self, principal: &Principal) -> Result<FreshPrincipal> {
         self.inner.context.reauthenticate(principal).await
     }
@@ -457,8 +470,8 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::StepUpRequired`], after which the client calls [`Goat::step_up`]; those of
-    /// [`Goat::reauthenticate`].
+    /// [`ErrorKind::SessionRequired`] for an API key; [`ErrorKind::StepUpRequired`], after which the client
+    /// calls [`Goat::step_up`]; those of [`Goat::reauthenticate`].
     pub async fn require_recent(&self, principal: &Principal) -> Result<RecentPrincipal> {
         self.inner.context.require_recent(principal).await
     }
@@ -470,9 +483,9 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RateLimited`] for too many passwords in the session, [`ErrorKind::WrongPassword`],
-    /// [`ErrorKind::WrongCode`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a
-    /// store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::RateLimited`] for too many passwords in
+    /// the session, [`ErrorKind::WrongPassword`], [`ErrorKind::WrongCode`], [`ErrorKind::SessionRevoked`] if
+    /// the session has ended meanwhile; or if a store is unavailable.
     pub async fn step_up(
         &self,
         principal: &Principal,
@@ -534,8 +547,8 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRevoked`] if it has ended meanwhile: a step-up may have replaced it by a session that
-    /// is alive; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::SessionRevoked`] if the session has ended
+    /// meanwhile: a step-up may have replaced it by a session that is alive; or if a store is unavailable.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         self.inner.context.logout(principal, origin).await
     }

@@ -158,6 +158,26 @@ impl SessionId {
     }
 }
 
+/// The credential behind a request: the session of a user, or an API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Credential {
+    /// A session.
+    Session(SessionId),
+    /// An API key.
+    Key(KeyId),
+}
+
+impl Credential {
+    /// Returns the id as a number.
+    #[must_use]
+    pub const fn as_u128(self) -> u128 {
+        match self {
+            Self::Session(session) => session.as_u128(),
+            Self::Key(key) => key.as_u128(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -205,7 +205,9 @@ pub use builder::Builder;
 pub use clock::{Clock, SystemClock, Time, Timestamp};
 pub use error::{Error, ErrorKind, RequiredProof, Result, StoreError, Violation};
 pub use goat::Goat;
-pub use id::{ChallengeId, FactorId, GrantId, InvalidId, KeyId, SessionId, TokenId, UserId};
+pub use id::{
+    ChallengeId, Credential, FactorId, GrantId, InvalidId, KeyId, SessionId, TokenId, UserId,
+};
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;

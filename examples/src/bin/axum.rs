@@ -89,7 +89,7 @@ async fn sessions(State(goat): State<Goat>, me: Principal) -> Result<Json<Value>
         json!({
             "id": session.id,
             "device": session.device,
-            "current": session.id == me.session(),
+            "current": Some(session.id) == me.session(),
         })
     });
     Ok(Json(json!({ "sessions": items.collect::<Vec<_>>() })))

@@ -86,7 +86,7 @@ async fn found_or_created(goat: &Goat, email: Email) -> goat_core::Result<User> 
 
 async fn me(State(goat): State<Goat>, me: Principal) -> Result<Json<Value>, Problem> {
     let sessions = goat.sessions().list(&me, PageRequest::default()).await?;
-    let current = sessions.items.iter().find(|session| session.id == me.session());
+    let current = sessions.items.iter().find(|session| Some(session.id) == me.session());
     let methods = current.map(|session| session.methods.iter().map(|one| one.as_str()).collect());
     let methods: Vec<&str> = methods.unwrap_or_default();
     Ok(Json(json!({ "email": me.profile().email.as_str(), "methods": methods })))

@@ -189,6 +189,18 @@ impl RoleTable {
     pub(crate) fn permissions(&self, role: &Role) -> &[Permission] {
         &self.role(role).list
     }
+
+    /// Returns the permissions that the role and a list of permissions both allow, in alphabetical order.
+    pub(crate) fn shared(&self, role: &Role, others: &[Permission]) -> Vec<Permission> {
+        let RoleEntry { rights, list, .. } = self.role(role);
+        let allowed: Rights = others.iter().collect();
+        let own = list.iter().filter(|permission| allowed.allow(permission));
+        let others = others.iter().filter(|permission| rights.allow(permission));
+        let mut shared: Vec<_> = own.chain(others).cloned().collect();
+        shared.sort_unstable();
+        shared.dedup();
+        shared
+    }
 }
 
 #[cfg(test)]
@@ -300,5 +312,33 @@ mod tests {
         let table = RoleTable::new(rows(1, &[("ghost", "full_access")]), &RoleSource::default());
         let ghost = Role::parse("ghost").expect("a role");
         assert!(!table.rights(&ghost).allow(&Permission::new("a:b")));
+    }
+
+    /// K1: of a role and a list, for every pair of small sets.
+    #[test]
+    fn shared_permissions_allow_what_both_allow() {
+        const NAMES: [&str; 7] = ["a:b", "a:c", "a:*", "b:b", "b:*", "c:d", "full_access"];
+        let set = |bits: usize| -> Vec<&'static str> {
+            let named = NAMES.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1);
+            named.map(|(_, name)| *name).collect()
+        };
+        let admin = Role::parse("admin").expect("a role");
+        let source = RoleSource::default();
+        for one in 0..1 << NAMES.len() {
+            let grants: Vec<_> = set(one).into_iter().map(|name| ("admin", name)).collect();
+            let table = RoleTable::new(rows(1, &grants), &source);
+            for other in 0..1 << NAMES.len() {
+                let others: Vec<_> = set(other).into_iter().map(Permission::new).collect();
+                let shared = table.shared(&admin, &others);
+                assert!(shared.is_sorted_by(|one, next| one < next), "{shared:?}");
+                let both: Rights = shared.iter().collect();
+                let scopes: Rights = others.iter().collect();
+                for name in NAMES.into_iter().chain(["b:z", "z:z"]) {
+                    let asked = Permission::new(name);
+                    let expected = table.rights(&admin).allow(&asked) && scopes.allow(&asked);
+                    assert_eq!(both.allow(&asked), expected, "{asked} {grants:?} {others:?}");
+                }
+            }
+        }
     }
 }

@@ -8,16 +8,26 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// The bits of a character.
 const BITS: usize = 5;
 
-/// Appends the first `characters` characters of the bytes; missing bits are zero.
-pub(super) fn encode(bytes: &[u8], characters: usize, text: &mut String) {
-    for place in 0..characters {
-        let value = (0..BITS).fold(0, |value, bit| {
-            let index = place * BITS + bit;
-            let byte = bytes.get(index / 8).copied().unwrap_or(0);
-            value << 1 | usize::from(byte >> (7 - index % 8) & 1)
-        });
-        text.push(char::from(ALPHABET[value]));
+/// The value of each byte as a character; [`NONE`] of the others.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        values[ALPHABET[value] as usize] = value as u8;
+        value += 1;
     }
+    values
+};
+const NONE: u8 = u8::MAX;
+
+/// Returns the first `characters` characters of the bytes; missing bits are zero.
+pub(super) fn encode(bytes: &[u8], characters: usize) -> impl Iterator<Item = u8> {
+    let byte = |index: usize| bytes.get(index).copied().unwrap_or(0);
+    (0..characters).map(move |place| {
+        let (index, bit) = (place * BITS / 8, place * BITS % 8);
+        let word = u16::from_be_bytes([byte(index), byte(index + 1)]);
+        ALPHABET[usize::from(word >> (16 - BITS - bit)) % ALPHABET.len()]
+    })
 }
 
 /// Decodes text into exactly `bytes`; the bits beyond them are zero.
@@ -25,17 +35,20 @@ pub(super) fn decode(text: &str, bytes: &mut [u8]) -> Option<()> {
     if text.len() != (bytes.len() * 8).div_ceil(BITS) {
         return None;
     }
-    for (place, character) in text.bytes().enumerate() {
-        let value = ALPHABET.iter().position(|known| *known == character)?;
-        for bit in 0..BITS {
-            let index = place * BITS + bit;
-            let is_set = value >> (BITS - 1 - bit) & 1 == 1;
-            match bytes.get_mut(index / 8) {
-                Some(byte) => *byte |= u8::from(is_set) << (7 - index % 8),
-                None if is_set => return None,
-                None => {}
-            }
+    let mut decoded = bytes.iter_mut();
+    let (mut pending, mut bits) = (0_u16, 0);
+    for character in text.bytes() {
+        let value = VALUES[usize::from(character)];
+        if value == NONE {
+            return None;
+        }
+        pending = pending << BITS | u16::from(value);
+        bits += BITS;
+        if bits >= 8 {
+            bits -= 8;
+            *decoded.next()? = (pending >> bits).to_be_bytes()[1];
+            pending &= (1 << bits) - 1;
         }
     }
-    Some(())
+    (pending == 0).then_some(())
 }

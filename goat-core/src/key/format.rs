@@ -45,14 +45,17 @@ impl PresentedKey {
             return None;
         }
         let (body, presented) = text.split_at(text.len() - CHECKSUM);
-        if presented != checksum(body) {
+        if presented.as_bytes() != checksum(body) {
             return None;
         }
         let (id, rest) = rest.split_at(ID);
         if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
         }
-        let id = KeyId::parse(&id.to_ascii_uppercase()).ok()?;
+        let mut upper = [0; ID];
+        upper.copy_from_slice(id.as_bytes());
+        upper.make_ascii_uppercase();
+        let id = KeyId::parse(str::from_utf8(&upper).ok()?).ok()?;
         let mut secret = Zeroizing::new([0; 32]);
         crockford::decode(&rest[..SECRET], secret.as_mut_slice())?;
         Some(Self { id, secret: Secret::new(*secret) })
@@ -66,10 +69,16 @@ impl PresentedKey {
         text.push_str(prefix.as_str());
         text.push('_');
         text.push_str(&self.id.to_string().to_ascii_lowercase());
-        crockford::encode(self.secret.expose(), SECRET, &mut text);
+        text.extend(crockford::encode(self.secret.expose(), SECRET).map(char::from));
         let checksum = checksum(&text);
-        text.push_str(&checksum);
+        text.extend(checksum.map(char::from));
         Secret::new(text)
+    }
+
+    /// Returns a key of the same id with the secret of another one.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn with_secret_of(&self, other: &Self) -> Self {
+        Self { id: self.id, secret: other.secret.clone() }
     }
 
     /// Returns the id.
@@ -85,8 +94,8 @@ impl PresentedKey {
     }
 }
 
-pub(super) fn checksum(body: &str) -> String {
-    let mut text = String::with_capacity(CHECKSUM);
-    crockford::encode(&Sha256::digest(body), CHECKSUM, &mut text);
-    text
+pub(super) fn checksum(body: &str) -> [u8; CHECKSUM] {
+    let digest = Sha256::digest(body);
+    let mut encoded = crockford::encode(&digest, CHECKSUM);
+    std::array::from_fn(|_| encoded.next().unwrap_or_default())
 }

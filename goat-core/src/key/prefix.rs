@@ -38,6 +38,11 @@ impl KeyPrefix {
         if is_prefix { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(InvalidKeyPrefix) }
     }
 
+    /// Whether a text begins as a key with this prefix does.
+    pub(crate) fn begins(&self, text: &str) -> bool {
+        text.strip_prefix(&*self.0).is_some_and(|rest| rest.starts_with('_'))
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,8 +1,9 @@
 //! Scopes of a key: the part of its owner's rights that it has.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::access::{Permission, Rights};
+use crate::access::{Permission, Rights, Role, RoleTable};
 
 /// The most permissions that the scopes of a key name.
 pub const MAX_SCOPES: usize = 100;
@@ -66,6 +67,27 @@ impl Scopes {
         let words = text.split(' ').filter(|word| !word.is_empty());
         let permissions: Result<Vec<_>, _> = words.map(Permission::parse).collect();
         Some(Self::Only(permissions.ok()?))
+    }
+
+    /// Whether the scopes name this very permission: neither a wildcard nor all rights of the role do.
+    pub(crate) fn name(&self, permission: &Permission) -> bool {
+        matches!(self, Self::Only(permissions) if permissions.contains(permission))
+    }
+
+    /// Returns the rights that a key with these scopes has in a role: those that both allow.
+    pub(crate) fn rights(&self, role: &Role, table: &RoleTable) -> Arc<Rights> {
+        match self {
+            Self::Role => table.rights(role),
+            Self::Only(scopes) => Arc::new(table.shared(role, scopes).iter().collect()),
+        }
+    }
+
+    /// Returns the permissions that this is of a role, in alphabetical order; `None` for all of them.
+    pub(crate) fn permissions(&self, role: &Role, table: &RoleTable) -> Option<Box<[Permission]>> {
+        match self {
+            Self::Role => None,
+            Self::Only(scopes) => Some(table.shared(role, scopes).into()),
+        }
     }
 
     /// Returns the permissions that these rights lack.

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use sha2::{Digest, Sha256};
 
 use super::canonical_address;
-use crate::id::{SessionId, UserId};
+use crate::id::{KeyId, SessionId, UserId};
 
 /// Length of the group, in bytes. Enough to spread groups evenly over the slots of a store, and few
 /// enough that the other bytes tell the keys of one group apart.
@@ -67,6 +67,12 @@ impl LimitKey {
     #[must_use]
     pub fn session(limit: &str, session: SessionId) -> Self {
         Self::hash(limit, b"s", &session.lineage().to_be_bytes())
+    }
+
+    /// Counts by API key.
+    #[must_use]
+    pub fn api_key(limit: &str, key: KeyId) -> Self {
+        Self::hash(limit, b"k", &key.as_u128().to_be_bytes())
     }
 
     /// Counts by an arbitrary text, byte for byte. Normalize it first, or each spelling has a

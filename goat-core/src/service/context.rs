@@ -9,7 +9,7 @@ use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::factor::AnswerVerifier;
-use crate::id::{SessionId, UserId};
+use crate::id::{KeyId, SessionId, UserId};
 use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
 use crate::secret::Secret;
 use crate::session::SessionEpoch;
@@ -21,7 +21,8 @@ use crate::token::Tokens;
 use crate::user::{Account, Attributes, Email, Status, User};
 
 use super::{
-    ClaimSource, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache, SessionValidator,
+    ActorFacts, ClaimSource, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache,
+    SessionValidator,
 };
 
 /// The collaborators of the services.
@@ -46,6 +47,25 @@ pub(crate) struct Context {
 /// A rule over a user's own account.
 pub(super) type Decide<'a> =
     &'a (dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync);
+
+/// The user and the API key by which a write acts. None of the system, and of a change by a user's own
+/// session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Acting {
+    user: Option<UserId>,
+    key: Option<KeyId>,
+}
+
+impl Acting {
+    pub(super) fn of(facts: Option<&ActorFacts>) -> Self {
+        Self { user: facts.map(ActorFacts::user), key: facts.and_then(ActorFacts::key) }
+    }
+
+    /// Of a change by the user itself.
+    pub(super) fn itself(facts: &ActorFacts) -> Self {
+        Self { user: None, key: facts.key() }
+    }
+}
 
 /// Returns the account after a write, and the account before it if the write changed it.
 pub(super) fn changed(outcome: UserWriteOutcome) -> Result<(Option<Account>, Account)> {
@@ -179,16 +199,15 @@ impl Context {
         Policy::check_administrators(table.top(), before, after, snapshot.others_administer)
     }
 
-    /// Writes a user, and invalidates what the caches have of it. `actor` is `None` for the system and
-    /// for changes by the user itself; `assigns` is the role that the write gives to the user.
+    /// Writes a user, and invalidates what the caches have of it. `assigns` is the role that the write gives to the user.
     pub(super) async fn write_user(
         &self,
-        actor: Option<UserId>,
+        acting: Acting,
         target: UserId,
         assigns: Option<&Role>,
         decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
-        self.write_user_within(None, actor, target, assigns, decide).await
+        self.write_user_within(None, acting, target, assigns, decide).await
     }
 
     /// Like [`Context::write_user`]. Within a transaction of the application, the caller invalidates after
@@ -196,14 +215,15 @@ impl Context {
     pub(super) async fn write_user_within(
         &self,
         within: Option<&mut StoreTransaction<'_>>,
-        actor: Option<UserId>,
+        acting: Acting,
         target: UserId,
         assigns: Option<&Role>,
         decide: Decide<'_>,
     ) -> Result<UserWriteOutcome> {
         let top_role = &self.role_table.top().await?;
         let assigns = assigns.and_then(|role| self.policy.assigned(role));
-        let write = UserWrite { actor, target, top_role, assigns, decide };
+        let Acting { user: actor, key } = acting;
+        let write = UserWrite { actor, key, target, top_role, assigns, decide };
         if let Some(transaction) = within {
             return Ok(self.stores.users.write_in(transaction, write).await?);
         }

@@ -50,6 +50,7 @@ impl Context {
                 _ => return Err(error),
             },
         };
+        let Some(assurance) = principal.assurance() else { return Ok(None) };
         Ok(Some(Introspection {
             user: principal.user(),
             role: principal.role().clone(),
@@ -59,7 +60,7 @@ impl Context {
             expires_at: claims.expires_at,
             authenticated_at: claims.authenticated_at,
             amr: claims.amr.clone(),
-            assurance: principal.assurance(),
+            assurance,
         }))
     }
 }

@@ -91,17 +91,19 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// If a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key; or if a store is unavailable.
     pub async fn list(&self, principal: &Principal, page: PageRequest) -> Result<Page<Key>> {
+        principal.require_session()?;
         Ok(self.context.stores.keys.list(principal.user(), page).await?)
     }
 
-    /// Revokes a key of the principal.
+    /// Revokes a key of the principal. It is invalid when this returns.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if it does not exist or belongs to another user; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key; [`ErrorKind::NotFound`] if it does not exist or belongs to another user; or if a store is unavailable.
     pub async fn revoke(&self, principal: &Principal, id: KeyId) -> Result<()> {
+        principal.require_session()?;
         let context = Arc::clone(&self.context);
         let owner = principal.profile().clone();
         run_to_completion(async move { context.revoke_key(&owner, id, owner.id.into()).await })
@@ -113,12 +115,15 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `full_access`; or if a store is unavailable.
+    /// [`ErrorKind::Forbidden`] without `full_access`, [`ErrorKind::SessionRequired`] for an API key; or if a
+    /// store is unavailable.
     pub async fn revoke_all(&self, actor: Actor) -> Result<u64> {
         actor.check(&Permission::FULL_ACCESS)?;
+        actor.require_session()?;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let count = context.stores.keys.revoke_all(None).await?;
+            context.validator.keys_revoked().await;
             let kind = EventKind::KeysRevoked(count);
             let event = Event::new(kind, context.time.now(), actor.event_actor());
             context.observer.observe(&event);
@@ -235,6 +240,8 @@ impl Context {
         if !self.stores.keys.revoke(owner.id, id).await? {
             return Err(ErrorKind::NotFound.into());
         }
+        // ATOMIC: before the caller responds.
+        self.validator.key_revoked(owner.id, id).await;
         let event = Event::new(EventKind::KeyRevoked, self.time.now(), actor).about(owner);
         self.observer.observe(&event.of_key(id));
         Ok(())

@@ -71,7 +71,7 @@ impl Keys {
         let user = context.stores.users.by_id(owner).await?.ok_or(ErrorKind::NotFound)?.user;
         Policy::check_target(&standing, &user)?;
         check_owner(&standing, &user, &new.scopes, &table).map_err(Refusal::explain)?;
-        let (scopes, made_by) = (new.scopes.clone(), actor.facts().map(|facts| facts.user));
+        let (scopes, made_by) = (new.scopes.clone(), actor.facts().map(|facts| facts.user()));
         // The check after the commit takes place even if the client disconnects.
         run_to_completion(async move {
             let created = context.store_key(new, expires_at, owner, made_by).await?;
@@ -98,8 +98,8 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `user:read`, [`ErrorKind::NotFound`], [`ErrorKind::Outranked`]; or if a
-    /// store is unavailable.
+    /// [`ErrorKind::Forbidden`] without `user:read`, [`ErrorKind::SessionRequired`] for an API key,
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Outranked`]; or if a store is unavailable.
     pub async fn list_of(
         &self,
         principal: &Principal,
@@ -107,6 +107,7 @@ impl Keys {
         page: PageRequest,
     ) -> Result<Page<Key>> {
         principal.require(&permissions::USER_READ)?;
+        principal.require_session()?;
         let stores = &self.context.stores;
         let account = stores.users.by_id(owner).await?.ok_or(ErrorKind::NotFound)?;
         Policy::check_visible(principal, &account.user)?;
@@ -135,10 +136,11 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `user:update`; [`ErrorKind::NotFound`] if the user does not exist or has
-    /// no such key; [`ErrorKind::Outranked`] also for the actor itself; or if a store is unavailable.
+    /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::SessionRequired`] for an API key;
+    /// [`ErrorKind::NotFound`] if the user does not exist or has no such key; [`ErrorKind::Outranked`] also for the actor itself; or if a store is unavailable.
     pub async fn revoke_of(&self, actor: Actor, owner: UserId, id: KeyId) -> Result<()> {
         actor.check(&NEEDS)?;
+        actor.require_session()?;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let rule = |standing: &Standing, snapshot: &UserSnapshot| {

@@ -16,7 +16,7 @@ impl Context {
         origin: &Origin,
     ) -> Result<()> {
         let context = Arc::clone(self);
-        let (profile, session) = (principal.profile().clone(), principal.session());
+        let (profile, session) = (principal.profile().clone(), principal.require_session()?);
         let address = origin.address;
         run_to_completion(async move {
             let user = profile.id;

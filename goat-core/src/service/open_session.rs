@@ -28,7 +28,7 @@ use crate::store::{Rehashed, UserChange, UserSnapshot};
 use crate::token::DeviceClaims;
 use crate::user::{Account, Status, User, UserKind};
 
-use super::context::{changed, explain_service};
+use super::context::{Acting, changed, explain_service};
 use super::pending_sign_in::LoginLimits;
 use super::{Actor, ActorView, Context, Policy, Sessions, TokenPair};
 
@@ -83,7 +83,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `session:create`, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::Forbidden`] without `session:create`, [`ErrorKind::SessionRequired`] for an API key whose
+    /// scopes do not name it, [`ErrorKind::NotFound`],
     /// [`ErrorKind::Outranked`] also for the actor itself, [`ErrorKind::InvalidTransition`] for a service
     /// account, and those of
     /// [`Goat::open_session`](crate::Goat::open_session).
@@ -124,6 +125,7 @@ impl Context {
         origin: Origin,
     ) -> Result<SignedIn> {
         actor.check(&permissions::SESSION_CREATE)?;
+        actor.require_named(&permissions::SESSION_CREATE)?;
         let account = self.account_to_sign_in(&actor, user).await?;
         let proof = Proof::vouched(user, account.epoch.number, vouch, self.time.now());
         self.open_found(Some(account), proof, origin, Some(actor.event_actor())).await
@@ -141,7 +143,7 @@ impl Context {
             Policy::check_target(&standing, &account.user)?;
             Ok(UserChange::Nothing)
         };
-        let acting = facts.as_ref().map(|facts| facts.user);
+        let acting = Acting::of(facts.as_ref());
         let (_, account) = changed(self.write_user(acting, user, None, &rule).await?)?;
         Ok(account)
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::access::{Permission, Role, RoleRows, RoleSource, RoleTable};
+use crate::access::{Permission, Rights, Role, RoleRows, RoleSource, RoleTable};
 use crate::error::ErrorKind;
 use crate::id::UserId;
 use crate::store::UserSnapshot;
@@ -13,8 +13,8 @@ use crate::user::{User, UserState};
 
 use super::{ActorFacts, Principal};
 
-/// The standing of an authorized actor: its role, and the role table that decides on which users it may
-/// act.
+/// The standing of an authorized actor: its role and rights, and the role table that decides on which users
+/// it may act.
 #[derive(Clone, Debug)]
 pub(crate) enum Standing {
     /// The system, which may act on every user.
@@ -25,6 +25,9 @@ pub(crate) enum Standing {
         user: UserId,
         /// The user's role.
         role: Role,
+        /// The rights of the user's credential: those of the role, and of an API key what its scopes leave
+        /// of them.
+        rights: Arc<Rights>,
         /// The ranks and permissions of all roles.
         table: Arc<RoleTable>,
     },
@@ -35,7 +38,7 @@ impl Standing {
     pub(crate) fn may(&self, permission: &Permission) -> bool {
         match self {
             Self::System => true,
-            Self::User { role, table, .. } => table.rights(role).allow(permission),
+            Self::User { rights, .. } => rights.allow(permission),
         }
     }
 }
@@ -45,13 +48,16 @@ impl Standing {
 pub(crate) struct ActorView<'a> {
     /// The actor, if it still exists.
     pub(crate) state: Option<&'a UserState>,
+    /// Whether the API key by which it acts is stored.
+    pub(crate) has_key: Option<bool>,
     /// The roles and grants, where the store keeps them.
     pub(crate) roles: Option<&'a RoleRows>,
 }
 
 impl<'a> From<&'a UserSnapshot> for ActorView<'a> {
     fn from(snapshot: &'a UserSnapshot) -> Self {
-        Self { state: snapshot.actor.as_ref(), roles: snapshot.roles.as_ref() }
+        let (state, roles) = (snapshot.actor.as_ref(), snapshot.roles.as_ref());
+        Self { state, has_key: snapshot.has_key, roles }
     }
 }
 
@@ -94,8 +100,8 @@ impl Policy {
         if exists { Ok(()) } else { Err(ErrorKind::Invalid) }
     }
 
-    /// Authorizes an actor by the state that the write's transaction read: the user exists, the session
-    /// is live, and the role has the permission. `table` decides where the store does not keep
+    /// Authorizes an actor by the state that the write's transaction read: the user exists, the session or
+    /// API key is live, and the credential has the permission. `table` decides where the store does not keep
     /// permissions.
     pub(crate) fn authorize(
         &self,
@@ -105,31 +111,30 @@ impl Policy {
         table: &Arc<RoleTable>,
     ) -> Result<Standing, ErrorKind> {
         let Some(facts) = actor else { return Ok(Standing::System) };
-        let state = view.state.ok_or(ErrorKind::SessionRevoked)?;
-        if !state.has_live_session(facts.session, facts.session_epoch) {
-            return Err(ErrorKind::SessionRevoked);
-        }
+        let is_live = |state: &&UserState| facts.is_live_in(state, view.has_key);
+        let state = view.state.filter(is_live).ok_or_else(|| facts.ended())?;
         let table = match view.roles {
             Some(rows) => Arc::new(self.table(rows)),
             None => Arc::clone(table),
         };
-        if !table.rights(&state.user.role).allow(needs) {
+        let rights = facts.rights(&state.user.role, &table);
+        if !rights.allow(needs) {
             return Err(ErrorKind::Forbidden);
         }
-        Ok(Standing::User { user: facts.user, role: state.user.role.clone(), table })
+        Ok(Standing::User { user: facts.user(), role: state.user.role.clone(), rights, table })
     }
 
     /// Checks that a principal may see a user: itself, and the users that it may act on.
     pub(crate) fn check_visible(viewer: &Principal, user: &User) -> Result<(), ErrorKind> {
-        let is_visible =
-            viewer.user() == user.id || may_act_on(viewer.role(), &user.role, viewer.table());
+        let (role, rights, table) = (viewer.role(), viewer.rights(), viewer.table());
+        let is_visible = viewer.user() == user.id || may_act_on(role, rights, &user.role, table);
         if is_visible { Ok(()) } else { Err(ErrorKind::Outranked) }
     }
 
     /// Returns the roles whose users a principal may not see.
     pub(crate) fn hidden_roles(viewer: &Principal) -> Vec<Role> {
-        let table = viewer.table();
-        let is_hidden = |role: &&Role| !may_act_on(viewer.role(), role, table);
+        let (role, rights, table) = (viewer.role(), viewer.rights(), viewer.table());
+        let is_hidden = |other: &&Role| !may_act_on(role, rights, other, table);
         table.ranked().iter().filter(is_hidden).cloned().collect()
     }
 
@@ -137,8 +142,8 @@ impl Policy {
     pub(crate) fn check_target(standing: &Standing, target: &User) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
-            Standing::User { user, role, table } => {
-                *user != target.id && may_act_on(role, &target.role, table)
+            Standing::User { user, role, rights, table } => {
+                *user != target.id && may_act_on(role, rights, &target.role, table)
             }
         };
         if allowed { Ok(()) } else { Err(ErrorKind::Outranked) }
@@ -148,7 +153,7 @@ impl Policy {
     pub(crate) fn check_assignable(standing: &Standing, role: &Role) -> Result<(), ErrorKind> {
         let allowed = match standing {
             Standing::System => true,
-            Standing::User { role: own, table, .. } => may_act_on(own, role, table),
+            Standing::User { role: own, rights, table, .. } => may_act_on(own, rights, role, table),
         };
         if allowed { Ok(()) } else { Err(ErrorKind::RoleNotAssignable) }
     }
@@ -168,10 +173,10 @@ impl Policy {
     }
 }
 
-/// Whether users of one role may act on users of another: the first ranks higher and has every permission
-/// of the other. The top role may act on all users.
-fn may_act_on(role: &Role, other: &Role, table: &RoleTable) -> bool {
-    role == table.top()
-        || (table.rank(role) > table.rank(other)
-            && table.rights(role).include(&table.rights(other)))
+/// Whether an actor of one role, with these rights, may act on users of another role: it ranks higher, and
+/// its rights include every permission of the other. The top role may act on all users if its rights are
+/// `full_access`: those of an API key may be fewer.
+fn may_act_on(role: &Role, rights: &Rights, other: &Role, table: &RoleTable) -> bool {
+    (role == table.top() && rights.allow(&Permission::FULL_ACCESS))
+        || (table.rank(role) > table.rank(other) && rights.include(&table.rights(other)))
 }

@@ -11,15 +11,18 @@ use crate::access::{Permission, Rights, Role, RoleTable};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::event::EventActor;
-use crate::id::{SessionId, UserId};
+use crate::id::{Credential, KeyId, SessionId, UserId};
+use crate::key::{KeyHash, Scopes, StoredKey};
 use crate::proof::{Assurance, ProofTimes};
 use crate::session::{Session, SessionEpoch};
-use crate::user::{Account, Revisions, User, UserState};
+use crate::user::{Account, Revisions, Status, User, UserState};
 
 use super::Standing;
 
-/// A live session of an active user, as of at most the cache's staleness, and never from before the
-/// access token was issued. Cheap to clone.
+/// A live session or API key of an active user, as of at most the cache's staleness, and never from before
+/// the access token was issued. Cheap to clone.
+///
+/// The rights of an API key are those of its owner's role, intersected with its scopes.
 ///
 /// Created only by [`Goat::authenticate_token`](crate::Goat::authenticate_token). The axum extractor is
 /// goat-tower's `Principal`, which wraps this type.
@@ -32,18 +35,39 @@ struct Inner {
     user: User,
     /// The revisions of the user and, where the user's store keeps both, of the role table.
     revisions: Revisions,
-    session: SessionId,
     rights: Arc<Rights>,
     /// The role table that the rights are from.
     table: Arc<RoleTable>,
-    /// The user's session epoch at login, or at the last replacement of the session's tokens.
-    session_epoch: u64,
     /// The user's present session epoch.
     epoch: SessionEpoch,
-    /// The session's expiry.
-    expires_at: Timestamp,
+    /// The expiry of the credential, if it has one.
+    expires_at: Option<Timestamp>,
+    presented: Presented,
+}
+
+/// The presented credential, with the facts that only its kind has.
+enum Presented {
+    Session(SessionFacts),
+    /// On the heap, so that the many principals of sessions stay small.
+    Key(Box<KeyFacts>),
+}
+
+struct SessionFacts {
+    id: SessionId,
+    /// The user's session epoch at login, or at the last replacement of the session's tokens.
+    epoch: u64,
     /// The times of the session's proofs.
     proven: ProofTimes,
+}
+
+struct KeyFacts {
+    id: KeyId,
+    hash: KeyHash,
+    scopes: Scopes,
+    /// The permissions of the rights; `None` for those of the role.
+    permissions: Option<Box<[Permission]>>,
+    /// Whether the user's store keeps the key too, so that a write of it sees a revocation.
+    is_with_owner: bool,
 }
 
 impl Principal {
@@ -61,29 +85,92 @@ impl Principal {
         let epoch = state.epoch;
         let user = state.user;
         let rights = table.rights(&user.role);
+        let presented = Presented::Session(SessionFacts {
+            id: session.id,
+            epoch: session_epoch,
+            proven: session.proof_times(),
+        });
+        let expires_at = Some(session.expires_at());
         Self(Arc::new(Inner {
             issuer,
             user,
             revisions,
-            session: session.id,
             rights,
             table,
-            session_epoch,
             epoch,
-            expires_at: session.expires_at(),
-            proven: session.proof_times(),
+            expires_at,
+            presented,
         }))
     }
 
-    /// Returns the session epoch, as of the last replacement of the session's tokens.
-    pub(super) fn session_epoch(&self) -> u64 {
-        self.0.session_epoch
+    /// Returns the principal of an API key. `is_with_owner` tells that one store keeps the key and its
+    /// owner.
+    pub(super) fn of_key(
+        issuer: u64,
+        state: UserState,
+        stored: StoredKey,
+        table: Arc<RoleTable>,
+        is_with_owner: bool,
+    ) -> Self {
+        let revisions = state.revisions();
+        let UserState { user, epoch, .. } = state;
+        let StoredKey { key, hash } = stored;
+        let rights = key.scopes.rights(&user.role, &table);
+        let permissions = key.scopes.permissions(&user.role, &table);
+        let presented =
+            KeyFacts { id: key.id, hash, scopes: key.scopes, permissions, is_with_owner };
+        let presented = Presented::Key(Box::new(presented));
+        let expires_at = key.expires_at;
+        Self(Arc::new(Inner {
+            issuer,
+            user,
+            revisions,
+            rights,
+            table,
+            epoch,
+            expires_at,
+            presented,
+        }))
+    }
+
+    fn session_facts(&self) -> Option<&SessionFacts> {
+        match &self.0.presented {
+            Presented::Session(session) => Some(session),
+            Presented::Key(_) => None,
+        }
+    }
+
+    fn key_facts(&self) -> Option<&KeyFacts> {
+        match &self.0.presented {
+            Presented::Session(_) => None,
+            Presented::Key(key) => Some(key),
+        }
     }
 
     /// Returns the principal for a token of a session epoch, which is not from before the last
     /// replacement of the session's tokens.
     pub(super) fn of_token(self, epoch: u64) -> Result<Self, ErrorKind> {
-        if epoch < self.0.session_epoch { Err(ErrorKind::SessionRevoked) } else { Ok(self) }
+        let is_earlier = self.session_facts().is_none_or(|session| epoch < session.epoch);
+        if is_earlier { Err(ErrorKind::SessionRevoked) } else { Ok(self) }
+    }
+
+    /// Returns the principal as it was read again: not from before a replacement of the session's tokens
+    /// that this principal knows of.
+    pub(super) fn reread(&self, read: Self) -> Result<Self, ErrorKind> {
+        match self.session_facts() {
+            Some(session) => read.of_token(session.epoch),
+            None => Ok(read),
+        }
+    }
+
+    /// Whether the principal is that of a key with this hash of its secret.
+    pub(super) fn has_hash(&self, hash: &KeyHash) -> bool {
+        self.key_facts().is_some_and(|key| key.hash.is_same_as(hash))
+    }
+
+    /// Returns the hash of the secret of an API key.
+    pub(super) fn hash(&self) -> Option<&KeyHash> {
+        self.key_facts().map(|key| &key.hash)
     }
 
     /// Returns the user.
@@ -99,32 +186,47 @@ impl Principal {
         &self.0.user
     }
 
-    /// Returns the session.
+    /// Returns the credential: a session or an API key.
     #[must_use]
-    pub fn session(&self) -> SessionId {
-        self.0.session
+    pub fn credential(&self) -> Credential {
+        match &self.0.presented {
+            Presented::Session(session) => Credential::Session(session.id),
+            Presented::Key(key) => Credential::Key(key.id),
+        }
+    }
+
+    /// Returns the session; `None` of an API key.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        self.session_facts().map(|session| session.id)
+    }
+
+    /// Returns the session of an operation that an API key may not perform (K2).
+    pub(super) fn require_session(&self) -> Result<SessionId, ErrorKind> {
+        self.session().ok_or(ErrorKind::SessionRequired)
     }
 
     /// Returns the time of the session's last proof: of the login, or of the step-up that began the session.
+    /// `None` of an API key.
     #[must_use]
-    pub fn authenticated_at(&self) -> Timestamp {
-        self.0.proven.authenticated_at
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.session_facts().map(|session| session.proven.authenticated_at)
     }
 
-    /// Returns the assurance of the session.
+    /// Returns the assurance of the session; `None` of an API key.
     #[must_use]
-    pub fn assurance(&self) -> Assurance {
-        self.0.proven.assurance()
+    pub fn assurance(&self) -> Option<Assurance> {
+        self.session_facts().map(|session| session.proven.assurance())
     }
 
     /// Whether the session's last proof is at most `within` old at `now`. In a session with a proof of
-    /// several factors only such proofs count.
+    /// several factors only such proofs count. An API key is never recent.
     ///
     /// It does not ask whether the user has a factor; [`Goat::require_recent`](crate::Goat::require_recent)
     /// does.
     #[must_use]
     pub fn is_recent(&self, within: Duration, now: Timestamp) -> bool {
-        self.0.proven.are_recent(within, now)
+        self.session_facts().is_some_and(|session| session.proven.are_recent(within, now))
     }
 
     /// Returns the user's role.
@@ -133,20 +235,30 @@ impl Principal {
         &self.0.user.role
     }
 
-    /// Returns the permissions of the role, in alphabetical order.
+    /// Returns the permissions, in alphabetical order: those of the role, and of an API key those that its
+    /// scopes allow too.
     #[must_use]
     pub fn permissions(&self) -> &[Permission] {
-        self.0.table.permissions(self.role())
+        let own = self.key_facts().and_then(|key| key.permissions.as_deref());
+        own.unwrap_or_else(|| self.0.table.permissions(self.role()))
     }
 
-    /// Whether the role has a permission.
+    /// Whether the role has a permission, and of an API key the scopes too.
     #[must_use]
     pub fn may(&self, permission: &Permission) -> bool {
         self.0.rights.allow(permission)
     }
 
-    /// Returns the rights of the role.
-    pub(super) fn rights(&self) -> &Rights {
+    /// Whether the credential names a permission: a session does, and an API key if its scopes list this very
+    /// permission, where neither a wildcard nor all rights of the role suffice. A right of its own is
+    /// [`may`](Self::may).
+    #[must_use]
+    pub fn names(&self, permission: &Permission) -> bool {
+        self.key_facts().is_none_or(|key| key.scopes.name(permission))
+    }
+
+    /// Returns the rights: those of the role, and of an API key what its scopes leave of them.
+    pub(super) fn rights(&self) -> &Arc<Rights> {
         &self.0.rights
     }
 
@@ -173,8 +285,8 @@ impl Principal {
         self.0.issuer
     }
 
-    pub(crate) fn expires_at(&self) -> Timestamp {
-        self.0.expires_at
+    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+        self.0.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 }
 
@@ -183,7 +295,7 @@ impl fmt::Debug for Principal {
         formatter
             .debug_struct("Principal")
             .field("user", &self.user())
-            .field("session", &self.0.session)
+            .field("credential", &self.credential())
             .field("role", &self.role().as_str())
             .finish_non_exhaustive()
     }
@@ -296,8 +408,28 @@ impl Actor {
             Kind::User(principal) => Standing::User {
                 user: principal.user(),
                 role: principal.role().clone(),
+                rights: Arc::clone(principal.rights()),
                 table: Arc::clone(principal.table()),
             },
+        }
+    }
+
+    /// Checks that the actor is not an API key, for an operation that only a session performs (K2).
+    pub(super) fn require_session(&self) -> Result<(), ErrorKind> {
+        match &self.0 {
+            Kind::User(principal) => principal.require_session().map(drop),
+            Kind::System(_) => Ok(()),
+        }
+    }
+
+    /// Checks that an API key names a permission in its scopes, where all rights of the role do not
+    /// suffice.
+    pub(super) fn require_named(&self, permission: &Permission) -> Result<(), ErrorKind> {
+        match &self.0 {
+            Kind::User(principal) if !principal.names(permission) => {
+                Err(ErrorKind::SessionRequired)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -338,25 +470,64 @@ impl From<RecentActor> for Actor {
     }
 }
 
-/// The user and session of an actor.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ActorFacts {
-    pub(crate) user: UserId,
-    pub(super) session: SessionId,
-    pub(super) session_epoch: u64,
-}
+/// The facts about an actor that a write's transaction checks again.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorFacts(Principal);
 
 impl ActorFacts {
     pub(crate) fn of(principal: &Principal) -> Self {
-        Self {
-            user: principal.user(),
-            session: principal.session(),
-            session_epoch: principal.0.session_epoch,
+        Self(principal.clone())
+    }
+
+    pub(crate) fn user(&self) -> UserId {
+        self.0.user()
+    }
+
+    /// Returns the API key by which the actor acts, where the store of the users keeps it too.
+    pub(super) fn key(&self) -> Option<KeyId> {
+        self.0.key_facts().filter(|key| key.is_with_owner).map(|key| key.id)
+    }
+
+    /// Whether the credential is live for its user's present account. `has_key` is the transaction's
+    /// answer for [`Self::key`].
+    pub(super) fn is_live(&self, account: &Account, has_key: Option<bool>) -> bool {
+        self.lives(account.user.status, has_key, |session, epoch| {
+            account.has_live_session(session, epoch)
+        })
+    }
+
+    /// As [`Self::is_live`], for the state of the user.
+    pub(super) fn is_live_in(&self, state: &UserState, has_key: Option<bool>) -> bool {
+        self.lives(state.user.status, has_key, |session, epoch| {
+            state.has_live_session(session, epoch)
+        })
+    }
+
+    fn lives(
+        &self,
+        status: Status,
+        has_key: Option<bool>,
+        is_live_session: impl Fn(SessionId, u64) -> bool,
+    ) -> bool {
+        match &self.0.0.presented {
+            Presented::Session(session) => is_live_session(session.id, session.epoch),
+            Presented::Key(_) => status == Status::Active && has_key != Some(false),
         }
     }
 
-    /// Whether the session is live for its user's present account.
-    pub(super) fn is_live(&self, account: &Account) -> bool {
-        account.has_live_session(self.session, self.session_epoch)
+    /// The error of a credential that is no longer live.
+    pub(super) fn ended(&self) -> ErrorKind {
+        match self.0.credential() {
+            Credential::Session(_) => ErrorKind::SessionRevoked,
+            Credential::Key(_) => ErrorKind::InvalidToken,
+        }
+    }
+
+    /// Returns the rights that the credential has in a role, by this table.
+    pub(super) fn rights(&self, role: &Role, table: &RoleTable) -> Arc<Rights> {
+        match self.0.key_facts() {
+            Some(key) => key.scopes.rights(role, table),
+            None => table.rights(role),
+        }
     }
 }

@@ -258,7 +258,7 @@ impl RoleTableCache {
                 revoked: Vec::new(),
             }))
         };
-        let write = RoleWrite { actor: None, deletes: None, decide: &decide };
+        let write = RoleWrite { actor: None, key: None, deletes: None, decide: &decide };
         match self.store.write(write).await? {
             RoleWriteOutcome::Written(rows) => Ok(rows),
             RoleWriteOutcome::Refused(kind) => Err(kind.into()),

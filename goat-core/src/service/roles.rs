@@ -12,7 +12,7 @@ use crate::id::{GrantId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::store::{RoleChange, RoleSnapshot, RoleWrite, RoleWriteOutcome};
 
-use super::{Actor, ActorView, Context};
+use super::{Actor, ActorFacts, ActorView, Context};
 
 /// Lists and changes roles, and grants and revokes their permissions.
 ///
@@ -181,7 +181,7 @@ impl Roles {
             is_missing.store(misses_actor(snapshot), Ordering::Relaxed);
             Err(ErrorKind::NotFound)
         };
-        let write = RoleWrite { actor: Some(user), deletes: None, decide: &decide };
+        let write = RoleWrite { actor: Some(user), key: None, deletes: None, decide: &decide };
         self.context.stores.roles.write(write).await?;
         if is_missing.into_inner() { self.context.check_misplaced(user).await } else { Ok(()) }
     }
@@ -245,19 +245,21 @@ impl Context {
                 if snapshot.keeps_users {
                     let needs = Permission::FULL_ACCESS;
                     let (state, rows) = (snapshot.actor.as_ref(), &snapshot.rows);
-                    let view = ActorView { state, roles: Some(rows) };
+                    let (roles, has_key) = (Some(rows), snapshot.has_key);
+                    let view = ActorView { state, has_key, roles };
                     self.policy.authorize(Some(facts), view, &needs, &table)?;
                 }
             }
             rule(snapshot)
         };
-        let acting = facts.as_ref().map(|facts| facts.user);
-        let write = RoleWrite { actor: acting, deletes, decide: &decide };
+        let actor = facts.as_ref().map(ActorFacts::user);
+        let key = facts.as_ref().and_then(ActorFacts::key);
+        let write = RoleWrite { actor, key, deletes, decide: &decide };
         match self.stores.roles.write(write).await? {
             RoleWriteOutcome::Refused(kind) => {
                 // A mix of stores that do not fit is not reported as an ended session.
                 if let (Some(facts), true) = (facts, is_missing.into_inner()) {
-                    self.check_misplaced(facts.user).await?;
+                    self.check_misplaced(facts.user()).await?;
                 }
                 Err(kind.into())
             }

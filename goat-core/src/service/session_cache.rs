@@ -1,4 +1,4 @@
-//! Session cache: validated sessions in process memory.
+//! Session cache: validated sessions and API keys in process memory.
 //!
 //! Invariants:
 //! - an entry is inserted only if nothing of its shard was evicted since its read began (fill token),
@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::id::{SessionId, UserId};
+use crate::id::{Credential, SessionId, UserId};
 use crate::invalidation::Lease;
 use crate::session::CacheStats;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use super::Principal;
 
 const SHARDS: usize = 64;
 
-/// Principals by user and session.
+/// Principals by user and credential.
 #[derive(Debug)]
 pub(crate) struct SessionCache {
     shards: Box<[Mutex<Shard>]>,
@@ -90,6 +90,11 @@ impl SessionCache {
         Self { shards, staleness, most_per_shard: most.div_ceil(count).max(1), lease }
     }
 
+    /// Returns the greatest number of entries.
+    pub(super) fn most(&self) -> usize {
+        self.most_per_shard * self.shards.len()
+    }
+
     /// Whether cached data may be used now.
     pub(super) fn is_enabled(&self, elapsed: Duration) -> bool {
         !self.staleness.is_zero() && self.lease.holds(elapsed)
@@ -113,15 +118,15 @@ impl SessionCache {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the principal of a session, unless it is absent, stale or from before these revisions.
+    /// Returns the principal of a credential, unless it is absent, stale or from before these revisions.
     pub(super) fn get(
         &self,
         user: UserId,
-        session: SessionId,
+        credential: Credential,
         revisions: Revisions,
         elapsed: Duration,
     ) -> Option<Principal> {
-        let (found, mut shard) = self.lookup(user, session, revisions, elapsed);
+        let (found, mut shard) = self.lookup(user, credential, revisions, elapsed);
         if found.is_some() {
             shard.stats.hits += 1;
         } else {
@@ -134,17 +139,17 @@ impl SessionCache {
     pub(super) fn get_uncounted(
         &self,
         user: UserId,
-        session: SessionId,
+        credential: Credential,
         revisions: Revisions,
         elapsed: Duration,
     ) -> Option<Principal> {
-        self.lookup(user, session, revisions, elapsed).0
+        self.lookup(user, credential, revisions, elapsed).0
     }
 
     fn lookup(
         &self,
         user: UserId,
-        session: SessionId,
+        credential: Credential,
         revisions: Revisions,
         elapsed: Duration,
     ) -> (Option<Principal>, MutexGuard<'_, Shard>) {
@@ -155,12 +160,17 @@ impl SessionCache {
         let found = shard.users.get(&user).filter(|_| is_connected).and_then(|entries| {
             entries
                 .iter()
-                .find(|entry| entry.principal.session() == session)
+                .find(|entry| entry.principal.credential() == credential)
                 .filter(|entry| elapsed < entry.stale_at)
                 .filter(|entry| entry.principal.revisions().include(revisions))
                 .map(|entry| entry.principal.clone())
         });
         (found, shard)
+    }
+
+    /// Counts a validation of a user's credential that read the stores without a lookup.
+    pub(super) fn count_miss(&self, user: UserId) {
+        self.shard(user).stats.misses += 1;
     }
 
     /// Takes a fill token. To be called before the stores are read.
@@ -191,16 +201,16 @@ impl SessionCache {
         if shard.evictions != fill_token.evictions {
             return;
         }
-        let (user, session) = (principal.user(), principal.session());
+        let (user, credential) = (principal.user(), principal.credential());
         let is_newer = |entry: &Entry| {
-            entry.principal.session() == session
+            entry.principal.credential() == credential
                 && elapsed < entry.stale_at
                 && entry.principal.revisions().user > principal.revisions().user
         };
         if shard.users.get(&user).is_some_and(|entries| entries.iter().any(is_newer)) {
             return;
         }
-        shard.remove(user, Some(session));
+        shard.remove(user, Some(credential.as_u128()));
         if shard.entries >= self.most_per_shard {
             shard.make_room(elapsed);
         }
@@ -210,11 +220,11 @@ impl SessionCache {
         shard.entries += 1;
     }
 
-    /// Evicts a session, and voids the fill tokens of its shard.
+    /// Evicts a session, or the API key of this number, and voids the fill tokens of its shard.
     pub(super) fn evict_session(&self, user: UserId, session: SessionId) {
         let mut shard = self.shard(user);
         shard.evictions += 1;
-        let removed = shard.remove(user, Some(session));
+        let removed = shard.remove(user, Some(session.as_u128()));
         shard.stats.evictions += removed as u64;
     }
 
@@ -277,12 +287,14 @@ impl Shard {
         self.stats.evictions += removed as u64;
     }
 
-    /// Removes a user's entries, or only that of one session; returns how many.
-    fn remove(&mut self, user: UserId, session: Option<SessionId>) -> usize {
+    /// Removes a user's entries, or only those of credentials with one number; returns how many.
+    fn remove(&mut self, user: UserId, credential: Option<u128>) -> usize {
         let Some(entries) = self.users.get_mut(&user) else { return 0 };
         let before = entries.len();
-        match session {
-            Some(session) => entries.retain(|entry| entry.principal.session() != session),
+        match credential {
+            Some(number) => {
+                entries.retain(|entry| entry.principal.credential().as_u128() != number)
+            }
             None => entries.clear(),
         }
         let removed = before - entries.len();

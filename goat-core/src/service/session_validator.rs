@@ -1,4 +1,8 @@
-//! Session validation: whether a session is live, and its principal, from the cache or the stores.
+//! Session validation: whether a session is live, and its principal, from the cache or the stores. API keys
+//! are validated alike, over the same cache.
+
+mod key_owners;
+mod keys;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -7,7 +11,7 @@ use std::time::Duration;
 use crate::access::RoleTable;
 use crate::clock::Time;
 use crate::error::{Error, ErrorKind, Result, StoreError};
-use crate::id::{SessionId, UserId};
+use crate::id::{Credential, KeyId, SessionId, UserId};
 use crate::invalidation::{Invalidation, InvalidationStats, Lease, Listener};
 use crate::session::{CacheStats, Session, SessionEpoch, TokenReplacement};
 use crate::single_flight::SingleFlight;
@@ -15,6 +19,9 @@ use crate::store::{Aged, Stores};
 use crate::user::{Revisions, UserState};
 
 use super::{FillToken, Principal, RoleTableCache, SessionCache};
+use key_owners::KeyOwners;
+use keys::KeyReadKey;
+pub(super) use keys::invalid_key;
 
 /// How often the state of a user is read again because its role was deleted since.
 const MAX_DELETED_ROLES: usize = 3;
@@ -32,6 +39,8 @@ pub(crate) struct SessionValidator {
     issuer: u64,
     cache: SessionCache,
     reads: SingleFlight<ReadKey, Principal, Error>,
+    key_reads: SingleFlight<KeyReadKey, Principal, Error>,
+    key_owners: KeyOwners,
     stores: Stores,
     role_table: Arc<RoleTableCache>,
     /// The highest role table revision of a principal that was issued; zero before the first one.
@@ -66,8 +75,10 @@ impl SessionValidator {
     ) -> Arc<Self> {
         let validator = Arc::new(Self {
             issuer: NEXT.fetch_add(1, Ordering::Relaxed),
+            key_owners: KeyOwners::new(cache.most()),
             cache,
             reads: SingleFlight::default(),
+            key_reads: SingleFlight::default(),
             stores,
             role_table,
             roles_revision: AtomicU64::new(0),
@@ -92,20 +103,21 @@ impl SessionValidator {
         session: SessionId,
         revisions: Revisions,
     ) -> Option<Principal> {
-        self.unexpired(self.cache.get(user, session, revisions, self.time.elapsed()))
+        let credential = Credential::Session(session);
+        self.unexpired(self.cache.get(user, credential, revisions, self.time.elapsed()))
     }
 
     /// Returns the cached session epoch of a principal's user, as current as the validation of a request
     /// that begins now.
     pub(super) fn cached_epoch(&self, principal: &Principal) -> Option<SessionEpoch> {
-        let (user, session) = (principal.user(), principal.session());
+        let (user, credential) = (principal.user(), principal.credential());
         let elapsed = self.time.elapsed();
-        let cached = self.cache.get_uncounted(user, session, principal.revisions(), elapsed);
+        let cached = self.cache.get_uncounted(user, credential, principal.revisions(), elapsed);
         self.unexpired(cached).map(|principal| principal.epoch())
     }
 
     fn unexpired(&self, principal: Option<Principal>) -> Option<Principal> {
-        principal.filter(|principal| self.time.now() < principal.expires_at())
+        principal.filter(|principal| !principal.is_expired(self.time.now()))
     }
 
     /// Validates a session by the stores, for a token of these revisions, and caches the result.
@@ -124,7 +136,8 @@ impl SessionValidator {
         let read = || async {
             // An earlier read may have filled the cache since the miss.
             let elapsed = self.time.elapsed();
-            match self.unexpired(self.cache.get_uncounted(user, session, revisions, elapsed)) {
+            let credential = Credential::Session(session);
+            match self.unexpired(self.cache.get_uncounted(user, credential, revisions, elapsed)) {
                 Some(principal) => Ok(principal),
                 None => {
                     let fill_token = self.cache.begin(user, elapsed);
@@ -168,7 +181,7 @@ impl SessionValidator {
             return Err(gone());
         }
         let is_live = |state: &UserState| state.has_live_session(found.id, found.epoch);
-        let Aged { value: mut state, mut age } = match owner {
+        let Aged { value: state, mut age } = match owner {
             Aged { value: Some(state), age } if is_live(&state) => Aged { value: state, age },
             Aged { age: Duration::ZERO, .. } => return Err(gone()),
             // A cached state alone never rejects a session.
@@ -178,18 +191,38 @@ impl SessionValidator {
             }
         };
         let issued = match source {
-            Source::Cached(_, token) => token.roles,
-            Source::Store => 0,
+            Source::Cached(_, token) => Some(token.roles),
+            Source::Store => None,
         };
-        let required = state.roles_revision.map(|revision| revision.max(issued));
+        let with_table = self.with_table(state, issued, &is_live).await?;
+        let (state, table, is_read_again) = with_table.ok_or_else(gone)?;
+        if is_read_again {
+            age = Duration::ZERO;
+        }
+        let replacement = self.lacked_replacement(&found, state.epoch).await?;
+        let epoch = replacement.map_or(found.epoch, |replacement| replacement.epoch);
+        Ok((Principal::new(self.issuer, state, &found, table, epoch), age))
+    }
+
+    /// Returns a user's state with the role table that decides on its rights, of the revision of the state
+    /// and of a token's at least, and whether the state was read again; `None` if it is not live then.
+    async fn with_table(
+        &self,
+        mut state: UserState,
+        issued: Option<u64>,
+        is_live: &(dyn Fn(&UserState) -> bool + Send + Sync),
+    ) -> Result<Option<(UserState, Arc<RoleTable>, bool)>> {
+        let required = state.roles_revision.map(|revision| revision.max(issued.unwrap_or(0)));
         let mut table = self.role_table.table(required).await?;
+        let mut is_read_again = false;
         for _ in 0..MAX_DELETED_ROLES {
             if !self.may_be_deleted(&state, &table) {
                 break;
             }
             // A10: a role is deleted only once no user has it, so the user has another one by now.
-            let read = self.stores.users.state(user).await?;
-            (state, age) = (read.filter(is_live).ok_or_else(gone)?, Duration::ZERO);
+            let read = self.stores.users.state(state.user.id).await?;
+            let Some(read) = read.filter(|state| is_live(state)) else { return Ok(None) };
+            (state, is_read_again) = (read, true);
             table = self.role_table.table(state.roles_revision).await?;
         }
         let newest = self.roles_revision.fetch_max(table.revision, Ordering::SeqCst);
@@ -199,9 +232,7 @@ impl SessionValidator {
             self.cache.clear();
         }
         self.role_table.warn_unknown_role(&state.user.role, &table);
-        let replacement = self.lacked_replacement(&found, state.epoch).await?;
-        let epoch = replacement.map_or(found.epoch, |replacement| replacement.epoch);
-        Ok((Principal::new(self.issuer, state, &found, table, epoch), age))
+        Ok(Some((state, table, is_read_again)))
     }
 
     /// Whether the user's role may have been deleted since the state was read: the table lacks it, and is
@@ -285,6 +316,18 @@ impl SessionValidator {
             [session] => self.publish(Invalidation::Session(user, session)).await,
             _ => self.publish(Invalidation::User(user)).await,
         }
+    }
+
+    /// Invalidates a revoked API key. Its id takes the place of a session's, so that an older node
+    /// understands the message.
+    pub(super) async fn key_revoked(&self, owner: UserId, key: KeyId) {
+        let session = SessionId::from_u128(key.as_u128());
+        self.publish(Invalidation::Session(owner, session)).await;
+    }
+
+    /// Invalidates everything, after the revocation of the API keys of all users.
+    pub(super) async fn keys_revoked(&self) {
+        self.publish(Invalidation::Everything).await;
     }
 
     /// Invalidates a user after a change of its state, or the end of all its sessions.

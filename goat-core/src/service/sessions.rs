@@ -13,7 +13,7 @@ use crate::session::{CacheStats, OtherSessions, Session, SessionEpoch};
 use crate::store::{Revoked, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::Account;
 
-use super::context::Decide;
+use super::context::{Acting, Decide};
 use super::{Actor, ActorFacts, ActorView, Context, Policy, Principal};
 
 /// Lists and ends sessions.
@@ -31,8 +31,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRevoked`] if the user was deleted; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::SessionRevoked`] if the user was deleted;
+    /// or if a store is unavailable.
     pub async fn list(&self, principal: &Principal, page: PageRequest) -> Result<Page<Session>> {
+        principal.require_session()?;
         let epoch = match self.context.validator.cached_epoch(principal) {
             Some(epoch) => epoch,
             None => self.context.epoch(principal.user()).await?,
@@ -45,8 +47,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `user:read`, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Outranked`]; or if a store is unavailable.
+    /// [`ErrorKind::Forbidden`] without `user:read`, [`ErrorKind::SessionRequired`] for an API key,
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Outranked`]; or if a store is unavailable.
     pub async fn list_of(
         &self,
         principal: &Principal,
@@ -54,6 +56,7 @@ impl Sessions {
         page: PageRequest,
     ) -> Result<Page<Session>> {
         principal.require(&permissions::USER_READ)?;
+        principal.require_session()?;
         let context = &self.context;
         let account = context.stores.users.by_id(user).await?.ok_or(ErrorKind::NotFound)?;
         Policy::check_visible(principal, &account.user)?;
@@ -66,9 +69,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if one of them is unknown or belongs to another user, and then none is
-    /// ended; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key; [`ErrorKind::NotFound`] if one of them is unknown or
+    /// belongs to another user, and then none is ended; or if a store is unavailable.
     pub async fn revoke(&self, principal: &Principal, sessions: &[SessionId]) -> Result<u64> {
+        principal.require_session()?;
         let mut sessions = sessions.to_vec();
         sessions.sort_unstable();
         sessions.dedup();
@@ -100,10 +104,12 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::SessionRevoked`] if the session has ended
+    /// meanwhile; or if a store is unavailable.
     pub async fn revoke_all(&self, principal: &Principal, others: OtherSessions) -> Result<u64> {
+        let session = principal.require_session()?;
         let kept = match others {
-            OtherSessions::KeepCurrent => Some(principal.session()),
+            OtherSessions::KeepCurrent => Some(session),
             OtherSessions::EndCurrentToo => None,
         };
         let facts = ActorFacts::of(principal);
@@ -111,10 +117,12 @@ impl Sessions {
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let decide = |snapshot: &UserSnapshot| {
-                let account = snapshot.target.as_ref().filter(|account| facts.is_live(account));
+                let target = snapshot.target.as_ref();
+                let account = target.filter(|account| facts.is_live(account, snapshot.has_key));
                 Ok(next_epoch(account.ok_or(ErrorKind::SessionRevoked)?, kept))
             };
-            context.end_all(None, user, kept, EventActor::User(user), &decide).await
+            let acting = Acting::default();
+            context.end_all(acting, user, kept, EventActor::User(user), &decide).await
         })
         .await
     }
@@ -123,10 +131,11 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Outranked`]; or if a store is unavailable.
+    /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::SessionRequired`] for an API key,
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Outranked`]; or if a store is unavailable.
     pub async fn revoke_all_of(&self, actor: Actor, user: UserId) -> Result<u64> {
         actor.check(&permissions::USER_UPDATE)?;
+        actor.require_session()?;
         let context = Arc::clone(&self.context);
         run_to_completion(async move {
             let facts = actor.facts();
@@ -139,7 +148,7 @@ impl Sessions {
                 Policy::check_target(&standing, &account.user)?;
                 Ok(next_epoch(account, None))
             };
-            let acting = facts.as_ref().map(|facts| facts.user);
+            let acting = Acting::of(facts.as_ref());
             context.end_all(acting, user, None, actor.event_actor(), &decide).await
         })
         .await
@@ -189,7 +198,7 @@ impl Context {
 
     async fn end_all(
         &self,
-        acting: Option<UserId>,
+        acting: Acting,
         user: UserId,
         kept: Option<SessionId>,
         actor: EventActor,

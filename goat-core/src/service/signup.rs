@@ -13,7 +13,7 @@ use crate::session::Origin;
 use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, Attributes, Email, Status, User};
 
-use super::context::check_person;
+use super::context::{Acting, check_person};
 use super::{Context, Uncommitted};
 
 /// A sign-up request.
@@ -187,7 +187,7 @@ impl Context {
             self.policy.check_exists(role, snapshot, &table)?;
             Ok(UserChange::Put(account.clone()))
         };
-        self.write_user_within(within, None, id, Some(role), &rule).await
+        self.write_user_within(within, Acting::default(), id, Some(role), &rule).await
     }
 
     fn emit_signed_up(&self, user: &User, address: Option<IpAddr>) {

@@ -47,12 +47,13 @@ pub struct SteppedUp {
 impl Context {
     /// Re-reads the principal, and checks that its session was proven a short time ago.
     pub(crate) async fn require_recent(&self, principal: &Principal) -> Result<RecentPrincipal> {
+        principal.require_session()?;
         let fresh: FreshPrincipal = self.reauthenticate(principal).await?;
         let me = fresh.principal();
         let within = self.settings.recent;
         // In a session of several factors only such proofs count, also without a factor.
-        let multi = me.assurance() == Assurance::Multi || self.has_factor(me.user()).await?;
-        let is_enough = !multi || me.assurance() == Assurance::Multi;
+        let multi = me.assurance() == Some(Assurance::Multi) || self.has_factor(me.user()).await?;
+        let is_enough = !multi || me.assurance() == Some(Assurance::Multi);
         if is_enough && me.is_recent(within, self.time.now()) {
             return Ok(RecentPrincipal::new(fresh));
         }
@@ -65,6 +66,7 @@ impl Context {
         proof: StepUp,
         origin: &Origin,
     ) -> Result<WithDecisions<SteppedUp>> {
+        principal.require_session()?;
         let account = self.own_account(principal).await?;
         let mut decisions = Vec::new();
         let result = async {
@@ -119,7 +121,8 @@ impl Context {
         origin: &Origin,
     ) -> Result<SteppedUp> {
         let now = self.time.now();
-        let (old, session) = (principal.session(), self.own_session(principal, now).await?);
+        let session = self.own_session(principal, now).await?;
+        let old = session.id;
         let token = self.next_refresh_token(now, session.ends_at);
         // The epoch that was read with the password: a later one ends the new session.
         let (id, epoch) = (old.successor(now), account.epoch.number);

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, Email, NewService, NewUser, Status, User, UserKind, UserUpdate};
 
-use super::context::{changed, check_person, deleted, explain_service};
+use super::context::{Acting, changed, check_person, deleted, explain_service};
 use super::{Actor, ActorView, Context, Policy, Standing, Uncommitted, Users};
 
 impl Users {
@@ -85,13 +85,14 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::Invalid`] for a password against
-    /// the policy and for the address of a service account, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::SessionRequired`] for an API key,
+    /// [`ErrorKind::Invalid`] for a password against the policy and for the address of a service account, [`ErrorKind::NotFound`],
     /// [`ErrorKind::Outranked`] also for the actor itself, [`ErrorKind::InvalidTransition`] for a service
     /// account, which has no password and keeps its address, [`ErrorKind::EmailTaken`]; or if a store is
     /// unavailable.
     pub async fn update(&self, actor: Actor, id: UserId, update: UserUpdate) -> Result<User> {
         actor.check(&permissions::USER_UPDATE)?;
+        actor.require_session()?;
         let violations = update.email.as_ref().map(check_person).unwrap_or_default();
         if !violations.is_empty() {
             return Err(Error::invalid(violations));
@@ -375,7 +376,7 @@ impl Context {
             }
             rule(&standing, snapshot)
         };
-        let acting = facts.as_ref().map(|facts| facts.user);
+        let acting = Acting::of(facts.as_ref());
         self.write_user_within(within, acting, target, assigns, &decide).await
     }
 

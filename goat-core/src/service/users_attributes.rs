@@ -12,7 +12,7 @@ use crate::id::UserId;
 use crate::store::{UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, AttributePatch, User};
 
-use super::context::changed;
+use super::context::{Acting, changed};
 use super::{Actor, ActorFacts, Context, Principal, Standing, Users};
 
 impl Users {
@@ -22,7 +22,8 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for other keys, which it names, and for attributes against the bounds,
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if the store is unavailable.
+    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile, [`ErrorKind::InvalidToken`] if the API
+    /// key was revoked; or if the store is unavailable.
     pub async fn change_own_attributes(
         &self,
         principal: &Principal,
@@ -36,15 +37,16 @@ impl Users {
         if !violations.is_empty() {
             return Err(Error::invalid(violations));
         }
-        let facts = ActorFacts::of(principal);
+        let (user, facts) = (principal.user(), ActorFacts::of(principal));
         run_to_completion(async move {
             let now = context.time.now();
             let rule = |snapshot: &UserSnapshot| {
-                let account = snapshot.target.clone().filter(|account| facts.is_live(account));
-                patched(account.ok_or(ErrorKind::SessionRevoked)?, &patch, now)
+                let is_live = |account: &Account| facts.is_live(account, snapshot.has_key);
+                let account = snapshot.target.clone().filter(is_live);
+                patched(account.ok_or_else(|| facts.ended())?, &patch, now)
             };
-            let written = context.write_user(None, facts.user, None, &rule).await?;
-            context.attributes_changed(written, EventActor::User(facts.user))
+            let written = context.write_user(Acting::itself(&facts), user, None, &rule).await?;
+            context.attributes_changed(written, EventActor::User(user))
         })
         .await
     }

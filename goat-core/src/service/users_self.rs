@@ -17,7 +17,7 @@ use crate::session::{Origin, Session, TokenReplacement};
 use crate::store::{UserChange, UserSnapshot};
 use crate::user::{Account, Email, Revisions, User};
 
-use super::context::{changed, check_person, deleted};
+use super::context::{Acting, changed, check_person, deleted};
 use super::{ActorFacts, Context, Principal, TokenPair, Users};
 
 /// The confirmation of a change of the own account. The service checks it.
@@ -65,7 +65,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for the address of a service account, [`ErrorKind::RateLimited`] for too many
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for the address of a service account, [`ErrorKind::RateLimited`] for too many
     /// changes from the client's address or too many passwords in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
     /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn change_email(
@@ -75,6 +75,7 @@ impl Users {
         confirmation: impl Into<Confirmation<'_>> + Send,
         origin: &Origin,
     ) -> Result<WithDecisions<User>> {
+        principal.require_session()?;
         let confirmation = confirmation.into();
         let violations = check_person(&email);
         if !violations.is_empty() {
@@ -101,12 +102,13 @@ impl Users {
                 let now = context.time.now();
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
-                    let mut account = own(snapshot, facts, &account)?;
+                    let mut account = own(snapshot, &facts, &account)?;
                     account.user.email = email.clone();
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let (before, after) = changed(context.write_user(None, id, None, &rule).await?)?;
+                let (before, after) =
+                    changed(context.write_user(Acting::default(), id, None, &rule).await?)?;
                 let before = before.map_or(account.user.email, |before| before.user.email);
                 context.emit_email_changed(EventActor::User(id), before, &after.user);
                 Ok(after.user)
@@ -122,7 +124,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a new password against the policy, and for a recent proof in place of the
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for a new password against the policy, and for a recent proof in place of the
     /// current password of a user who has one; [`ErrorKind::RateLimited`] for too many passwords in the
     /// session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
     /// [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the session has ended
@@ -133,6 +135,7 @@ impl Users {
         confirmation: impl Into<Confirmation<'_>> + Send,
         new_password: &Secret<String>,
     ) -> Result<WithDecisions<PasswordChanged>> {
+        principal.require_session()?;
         let confirmation = confirmation.into();
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
@@ -167,7 +170,7 @@ impl Users {
                 let token = context.next_refresh_token(now, session.ends_at);
                 let signed = Mutex::new(None);
                 let rule = |snapshot: &UserSnapshot| {
-                    let mut account = own(snapshot, facts, &account)?;
+                    let mut account = own(snapshot, &facts, &account)?;
                     account.password_hash = hash.clone();
                     account.epoch = account.epoch.next(kept);
                     let replacement = TokenReplacement {
@@ -191,7 +194,7 @@ impl Users {
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };
-                let outcome = context.write_user(None, id, None, &rule).await?;
+                let outcome = context.write_user(Acting::default(), id, None, &rule).await?;
                 let tokens =
                     signed.into_inner().unwrap_or_else(PoisonError::into_inner).transpose()?;
                 let (before, after) = changed(outcome)?;
@@ -217,14 +220,15 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RateLimited`] for too many passwords in the session,
-    /// [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`], [`ErrorKind::LastAdministrator`],
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::RateLimited`] for too many passwords in
+    /// the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`], [`ErrorKind::LastAdministrator`],
     /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     pub async fn delete_self(
         &self,
         principal: &Principal,
         confirmation: impl Into<Confirmation<'_>> + Send,
     ) -> Result<WithDecisions<()>> {
+        principal.require_session()?;
         let confirmation = confirmation.into();
         let context = Arc::clone(&self.context);
         let account = context.own_account(principal).await?;
@@ -235,11 +239,12 @@ impl Users {
             run_to_completion(async move {
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
-                    let account = own(snapshot, facts, &account)?;
+                    let account = own(snapshot, &facts, &account)?;
                     context.check_administrators(&account.user, None, snapshot)?;
                     Ok(UserChange::Delete)
                 };
-                let account = deleted(context.write_user(None, id, None, &rule).await?)?;
+                let account =
+                    deleted(context.write_user(Acting::default(), id, None, &rule).await?)?;
                 context.deleted(&account, EventActor::User(id)).await;
                 Ok(())
             })
@@ -265,10 +270,11 @@ pub(super) fn with_decisions<T>(
 /// password is still the verified one.
 fn own(
     snapshot: &UserSnapshot,
-    facts: ActorFacts,
+    facts: &ActorFacts,
     verified: &Account,
 ) -> Result<Account, ErrorKind> {
-    let account = snapshot.target.clone().filter(|account| facts.is_live(account));
+    let account =
+        snapshot.target.clone().filter(|account| facts.is_live(account, snapshot.has_key));
     let account = account.ok_or(ErrorKind::SessionRevoked)?;
     // A new password changes both the epoch and the hash. The revocation of the other sessions changes
     // only the epoch, and a rehash at login only the hash.
@@ -284,8 +290,8 @@ impl Context {
     /// old as the cache allows.
     pub(super) async fn own_account(&self, principal: &Principal) -> Result<Account> {
         let account = self.stores.users.by_id(principal.user()).await?;
-        let account = account.filter(|account| ActorFacts::of(principal).is_live(account));
-        Ok(account.ok_or(ErrorKind::SessionRevoked)?)
+        let facts = ActorFacts::of(principal);
+        Ok(account.filter(|account| facts.is_live(account, None)).ok_or_else(|| facts.ended())?)
     }
 
     /// Reads the principal's session, which must not have ended.
@@ -294,7 +300,8 @@ impl Context {
         principal: &Principal,
         now: Timestamp,
     ) -> Result<Session> {
-        let view = self.stores.sessions.find(principal.user(), principal.session()).await?;
+        let view =
+            self.stores.sessions.find(principal.user(), principal.require_session()?).await?;
         let live = view.map(|view| view.session).filter(|session| !session.is_expired(now));
         Ok(live.ok_or(ErrorKind::SessionRevoked)?)
     }
@@ -337,7 +344,7 @@ impl Context {
         decisions: &mut Vec<Decision>,
     ) -> Result<()> {
         let actor = EventActor::User(account.user.id);
-        let session = principal.session();
+        let session = principal.require_session()?;
         // TIMING: before the password is verified, so that the quota bounds parallel guesses too.
         let acquired = self.credential_limits.acquire_password_check(session).await;
         decisions.push(self.note_limits(acquired, &actor, None)?);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::access::{Grant, Role, RoleRows, StoredRole};
 use crate::error::{ErrorKind, StoreError};
-use crate::id::{GrantId, UserId};
+use crate::id::{GrantId, KeyId, UserId};
 use crate::user::UserState;
 
 use super::Aged;
@@ -16,6 +16,9 @@ use super::Aged;
 pub struct RoleSnapshot {
     /// The actor; `None` for the system, for an unknown user, and where the store does not keep users.
     pub actor: Option<UserState>,
+    /// Whether the API key of the write is stored, which then no other call revokes before this one commits.
+    /// `None` of a write without one, and where the store does not keep keys.
+    pub has_key: Option<bool>,
     /// Whether the store keeps users too, so that an absent actor does not exist.
     pub keeps_users: bool,
     /// The number of users in the role that the write may delete, exact up to
@@ -52,6 +55,8 @@ pub enum RoleChange {
 pub struct RoleWrite<'a> {
     /// The acting user; `None` for the system.
     pub actor: Option<UserId>,
+    /// The API key by which the actor acts.
+    pub key: Option<KeyId>,
     /// The role that the write may delete.
     pub deletes: Option<&'a Role>,
     /// Decides on the change from the state that the transaction read. Pure and fast; may be called

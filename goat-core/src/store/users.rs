@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::access::{Role, RoleRows};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, StoreError};
-use crate::id::UserId;
+use crate::id::{KeyId, UserId};
 #[cfg(doc)]
 use crate::user::User;
 use crate::user::{Account, UserPage, UserQuery, UserState};
@@ -44,6 +44,9 @@ pub async fn sampled_hashes(
 pub struct UserSnapshot {
     /// The actor, if the write has one and the user still exists.
     pub actor: Option<UserState>,
+    /// Whether the API key of the write is stored, which then no other call revokes before this one commits.
+    /// `None` of a write without one, and where the store does not keep keys.
+    pub has_key: Option<bool>,
     /// The roles and grants, in a write by an actor where the store keeps them too; otherwise the role
     /// table decides.
     pub roles: Option<RoleRows>,
@@ -76,6 +79,8 @@ pub enum UserChange {
 pub struct UserWrite<'a> {
     /// The acting user; `None` for the system, and for changes by the user itself.
     pub actor: Option<UserId>,
+    /// The API key by which the actor acts, or the user itself.
+    pub key: Option<KeyId>,
     /// The user to change.
     pub target: UserId,
     /// The role of administrators.
@@ -128,8 +133,8 @@ pub enum UserWriteOutcome {
 /// - reads see everything that was committed before they began;
 /// - no two accounts share a canonical e-mail address;
 /// - [`UserStore::write`] is one transaction: the snapshot that `decide` saw still holds when the
-///   change commits, also against concurrent writes to the actor, to its grants, to the assigned role and
-///   to the set of administrators, and the change commits as a whole or not at all;
+///   change commits, also against concurrent writes to the actor, to its API key, to its grants, to the
+///   assigned role and to the set of administrators, and the change commits as a whole or not at all;
 /// - a completed write survives a crash, and a dropped call took effect completely or not at all.
 #[async_trait]
 pub trait UserStore: fmt::Debug + Send + Sync {

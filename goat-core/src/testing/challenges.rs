@@ -263,6 +263,6 @@ pub async fn conformance_with_users(store: &Arc<dyn ChallengeStore>, users: &Arc
 
 async fn write(users: &Arc<dyn UserStore>, account: &Account, top_role: &Role, decide: Decide<'_>) {
     let target = account.user.id;
-    let write = UserWrite { actor: None, target, top_role, assigns: None, decide };
+    let write = UserWrite { actor: None, key: None, target, top_role, assigns: None, decide };
     users.write(write).await.expect("the store responds");
 }

@@ -39,6 +39,7 @@ pub async fn conformance(store: &Arc<dyn KeyStore>) {
 pub async fn conformance_with_users(store: &Arc<dyn KeyStore>, users: &Arc<dyn UserStore>) {
     a_key_is_read_with_its_owner(store, users).await;
     the_keys_of_a_deleted_user_are_gone(store, users).await;
+    a_write_reads_its_key(store, users).await;
 }
 
 fn someone() -> UserId {
@@ -240,8 +241,14 @@ pub async fn a_dropped_creation_has_its_full_effect_or_none(store: &Arc<dyn KeyS
 async fn write(users: &Arc<dyn UserStore>, target: UserId, change: UserChange) {
     let top_role = role();
     let decide = |_: &UserSnapshot| Ok(change.clone());
-    let write =
-        UserWrite { actor: None, target, top_role: &top_role, assigns: None, decide: &decide };
+    let write = UserWrite {
+        actor: None,
+        key: None,
+        target,
+        top_role: &top_role,
+        assigns: None,
+        decide: &decide,
+    };
     users.write(write).await.expect("the store responds");
 }
 
@@ -275,4 +282,30 @@ pub async fn the_keys_of_a_deleted_user_are_gone(
     assert!(find(store, stored.key.id).await.is_none());
     assert_eq!(all(store, id).await, []);
     assert!(find(store, other.key.id).await.is_some());
+}
+
+/// K1: a write by a key learns in its own transaction whether the key is stored.
+pub async fn a_write_reads_its_key(store: &Arc<dyn KeyStore>, users: &Arc<dyn UserStore>) {
+    let account = account(&role());
+    let id = account.user.id;
+    write(users, id, UserChange::Put(account)).await;
+    let stored = stored_key(id);
+    let key = stored.key.id;
+    create(store, &stored).await;
+    for expected in [Some(true), Some(false)] {
+        for (key, expected) in [(Some(key), expected), (None, None)] {
+            for actor in [None, Some(id)] {
+                let top_role = role();
+                let decide = |snapshot: &UserSnapshot| {
+                    assert_eq!(snapshot.has_key, expected);
+                    Ok(UserChange::Nothing)
+                };
+                let (target, top_role) = (id, &top_role);
+                let write =
+                    UserWrite { actor, key, target, top_role, assigns: None, decide: &decide };
+                users.write(write).await.expect("the store responds");
+            }
+        }
+        store.revoke(id, key).await.expect("the store responds");
+    }
 }

@@ -76,7 +76,11 @@ async fn write_deleting(
     deletes: Option<&Role>,
     decide: &Decision<'_>,
 ) -> Result<RoleRows, ErrorKind> {
-    match store.write(RoleWrite { actor, deletes, decide }).await.expect("the store responds") {
+    match store
+        .write(RoleWrite { actor, key: None, deletes, decide })
+        .await
+        .expect("the store responds")
+    {
         RoleWriteOutcome::Written(rows) => Ok(rows),
         RoleWriteOutcome::Refused(kind) => Err(kind),
     }
@@ -234,7 +238,8 @@ async fn put(users: &Arc<dyn UserStore>, account: &Account) {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     // A fresh top role: no administrator is affected.
     let (target, top_role) = (account.user.id, &role());
-    let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &decide };
+    let write =
+        UserWrite { actor: None, key: None, target, top_role, assigns: None, decide: &decide };
     let written = users.write(write).await.expect("the store responds");
     assert!(matches!(written, UserWriteOutcome::Changed { .. }), "{written:?}");
 }
@@ -287,6 +292,7 @@ pub async fn a_user_write_sees_the_permissions_of_all_roles(
         let id = account.user.id;
         let write = UserWrite {
             actor: Some(id),
+            key: None,
             target: id,
             top_role: &account.user.role,
             assigns: None,

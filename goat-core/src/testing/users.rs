@@ -98,7 +98,7 @@ async fn write(
     top_role: &Role,
     decide: &Decision<'_>,
 ) -> UserWriteOutcome {
-    let write = UserWrite { actor, target, top_role, assigns: None, decide };
+    let write = UserWrite { actor, key: None, target, top_role, assigns: None, decide };
     store.write(write).await.expect("the store responds")
 }
 

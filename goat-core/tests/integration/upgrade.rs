@@ -234,8 +234,8 @@ async fn upgrade(old: Database) {
     let stores = old.stores().await;
     let goat = harness.node(stores.clone());
     let me = goat.authenticate_token(&old_token).await.expect("the old token");
-    assert_eq!((me.user(), me.assurance()), (id, Assurance::Single));
-    assert_eq!(me.authenticated_at(), session.created_at);
+    assert_eq!((me.user(), me.assurance()), (id, Some(Assurance::Single)));
+    assert_eq!(me.authenticated_at(), Some(session.created_at));
     let refreshed = goat.refresh(&ann.tokens.refresh_token, &Origin::default()).await;
     let refreshed = refreshed.expect("the old refresh token");
     login(&goat, "ann@example.org", crate::flows::support::PASSWORD).await.expect("signed in");

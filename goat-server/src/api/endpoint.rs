@@ -20,7 +20,7 @@ pub enum Rule {
     Public(PublicLimit),
     /// A refresh token, which the handler verifies.
     RefreshToken,
-    /// An access token of a live session.
+    /// An access token of a live session, or an API key.
     Authenticated,
     /// As [`Rule::Authenticated`], limited per session and not per user: for the calls by which a user
     /// ends sessions while another session exhausts the limit per user (D1).
@@ -28,7 +28,7 @@ pub enum Rule {
     /// As [`Rule::Authenticated`], with a limit of its own per user, and without the limit by address
     /// if a trusted proxy calls: a proxy calls once for each request that it forwards.
     Verify,
-    /// An access token of a live session, and this permission.
+    /// An access token of a live session, or an API key, and this permission.
     Permission(Permission),
     /// As [`Rule::Permission`], for an endpoint that changes nothing although its method is POST.
     Lookup(Permission),
@@ -72,7 +72,20 @@ pub struct Endpoint {
     rule: Rule,
     needs_recent: bool,
     needs_keys: bool,
+    accepts: Accepts,
     handler: Arc<WithState>,
+}
+
+/// The credentials that a protected endpoint accepts; any other one is a 403 `session-required`, after the
+/// check of the permission (K2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepts {
+    /// Sessions and API keys.
+    Any,
+    /// Sessions only.
+    Session,
+    /// Sessions, and API keys whose scopes name the permission of the rule.
+    NamingKeys,
 }
 
 /// Gives a handler its state.
@@ -91,7 +104,8 @@ macro_rules! makers {
                 Route::new(move |request| handler.clone().call(request, state.clone()))
             };
             let (method, handler) = (Method::$method, Arc::new(with_state));
-            Self { method, group, path, rule, needs_recent: false, needs_keys: false, handler }
+            let (needs_recent, needs_keys, accepts) = (false, false, Accepts::Any);
+            Self { method, group, path, rule, needs_recent, needs_keys, accepts, handler }
         }
     )*};
 }
@@ -129,6 +143,22 @@ impl Endpoint {
         &self.rule
     }
 
+    /// Returns the credentials that a protected endpoint accepts.
+    #[must_use]
+    pub const fn accepts(&self) -> Accepts {
+        self.accepts
+    }
+
+    /// Returns the endpoint for sessions only.
+    pub(super) fn session_only(self) -> Self {
+        Self { accepts: Accepts::Session, ..self }
+    }
+
+    /// Returns the endpoint for sessions, and for API keys that name its permission.
+    pub(super) fn naming_keys_only(self) -> Self {
+        Self { accepts: Accepts::NamingKeys, ..self }
+    }
+
     /// Whether a request may change data.
     pub(super) fn changes(&self) -> bool {
         !self.method.is_safe() && !matches!(self.rule, Rule::Lookup(_))
@@ -147,7 +177,7 @@ impl Endpoint {
 
     /// Returns the endpoint for sessions with a recent proof.
     pub(super) fn recent(self) -> Self {
-        Self { needs_recent: true, ..self }
+        Self { needs_recent: true, ..self.session_only() }
     }
 
     /// Returns the endpoint for servers with API keys.
@@ -179,7 +209,7 @@ impl fmt::Debug for Endpoint {
         let mut debug = formatter.debug_struct("Endpoint");
         debug.field("method", &self.method).field("group", &self.group);
         debug.field("path", &self.path).field("rule", &self.rule);
-        debug.field("needs_recent", &self.needs_recent);
+        debug.field("needs_recent", &self.needs_recent).field("accepts", &self.accepts);
         debug.finish_non_exhaustive()
     }
 }

@@ -12,18 +12,20 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 
+use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use goat_core::Quota;
+use goat_core::{Error, ErrorKind, Permission, Principal, Quota};
 use goat_tower::address::{self, ClientAddressLayer};
 use goat_tower::{
-    AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, Requirement, bearer,
+    AuthenticateWithLimitsLayer, BearerError, Denial, GoatExt as _, LimitLayer, Problem,
+    Requirement, bearer,
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use tower::Layer as _;
 
-use super::{Endpoint, PublicLimit, Rule, forward};
+use super::{Accepts, Endpoint, PublicLimit, Rule, forward};
 use crate::api::AppState;
 use crate::api::stack::problems;
 use crate::api::stack::routes::{Path, Route};
@@ -83,6 +85,7 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
     let rule = endpoint.rule();
     let handler = endpoint.handler(limits.state);
     let limit = limits.of(rule);
+    let accepts = endpoint.accepts();
     if !rule.is_protected() {
         let route = one_authorization(handler);
         return match limit {
@@ -99,24 +102,72 @@ fn guard(endpoint: &Endpoint, limits: &mut Limits<'_>) -> Route {
             // An endpoint that changes data re-reads the principal from the stores; its handler takes a
             // `FreshPrincipal`.
             let needs_recent = endpoint.needs_recent() || limits.state.http.step_up_admin;
-            let required = match (endpoint.changes(), needs_recent) {
-                (false, _) => required,
-                (true, false) => required.fresh(),
-                (true, true) => required.recent(),
+            let needs_recent = endpoint.changes() && needs_recent;
+            let by_session = match (endpoint.changes(), needs_recent) {
+                (false, _) => required.clone(),
+                (true, false) => required.clone().fresh(),
+                (true, true) => required.clone().recent(),
             };
-            Route::guarded(admission.layer(record.layer(required.layer(handler))))
+            if accepts == Accepts::Any && !needs_recent {
+                return Route::guarded(admission.layer(record.layer(by_session.layer(handler))));
+            }
+            let by_key = match accepts {
+                Accepts::Session => Route::guarded(required.layer(session_required())),
+                Accepts::NamingKeys => {
+                    let by_key = Route::guarded(required.clone().fresh().layer(handler.clone()));
+                    Route::guarded(required.layer(by_naming_key(permission.clone(), by_key)))
+                }
+                // A key passes by its scopes, where a session needs a recent proof.
+                Accepts::Any => Route::guarded(required.fresh().layer(handler.clone())),
+            };
+            let by_session = Route::guarded(by_session.layer(handler));
+            let route = by_credential(by_session, by_key);
+            Route::guarded(admission.layer(record.layer(route)))
         }
         Rule::Verify => {
             let guarded = Route::guarded(admission.layer(record.layer(handler)));
             forward::verification(guarded, limits.state)
         }
-        _ if endpoint.needs_recent() => {
-            let required = limits.state.goat.require(Requirement::signed_in()).recent();
-            let required = required.render_with(problem);
-            Route::guarded(admission.layer(record.layer(required.layer(handler))))
+        _ if accepts == Accepts::Any => Route::guarded(admission.layer(record.layer(handler))),
+        _ => {
+            let by_session = if endpoint.needs_recent() {
+                let required = limits.state.goat.require(Requirement::signed_in()).recent();
+                Route::guarded(required.render_with(problem).layer(handler))
+            } else {
+                handler
+            };
+            let route = by_credential(by_session, session_required());
+            Route::guarded(admission.layer(record.layer(route)))
         }
-        _ => Route::guarded(admission.layer(record.layer(handler))),
     }
+}
+
+/// Returns a route that responds by one of two, for sessions and for API keys.
+fn by_credential(by_session: Route, by_key: Route) -> Route {
+    Route::new(move |request| {
+        let principal = request.extensions().get::<Principal>();
+        let has_session = principal.is_some_and(|principal| principal.session().is_some());
+        if has_session { by_session.respond(request) } else { by_key.respond(request) }
+    })
+}
+
+/// Returns a route that responds to API keys that name a permission, and rejects the others.
+fn by_naming_key(permission: Permission, route: Route) -> Route {
+    let rejected = session_required();
+    Route::new(move |request| {
+        let principal = request.extensions().get::<Principal>();
+        let is_named = principal.is_some_and(|principal| principal.names(&permission));
+        if is_named { route.respond(request) } else { rejected.respond(request) }
+    })
+}
+
+/// Returns the route of API keys where only a session is accepted (K2).
+fn session_required() -> Route {
+    Route::new(|request| {
+        let (request, _) = request.into_parts();
+        let problem = Problem::from(Error::from(ErrorKind::SessionRequired));
+        Box::pin(ready(problem.for_request(&request).into_response().map(Body::from)))
+    })
 }
 
 /// The limit layers, each created once.

@@ -20,7 +20,7 @@ mod state;
 mod table;
 pub mod view;
 
-pub use endpoint::{Endpoint, PublicLimit, Rule};
+pub use endpoint::{Accepts, Endpoint, PublicLimit, Rule};
 pub use group::Group;
 pub use openapi::openapi;
 pub use router::Api;

@@ -27,7 +27,7 @@ use crate::api::routes::user::list::ListQuery;
 use crate::api::routes::user::{admin, attributes, keys as user_keys, list, me, service, session};
 use crate::api::routes::{keys, meta, permissions, roles, sessions};
 use crate::api::view::Time;
-use crate::api::{Endpoint, Mount, PublicLimit, Rule, schemas, table};
+use crate::api::{Accepts, Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
 use goat_core::user::{Sort, UserKind};
 
@@ -245,6 +245,21 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
             401,
             "`unauthenticated`, `invalid-token`, `token-expired` or `session-revoked`.",
         ));
+    }
+    match endpoint.accepts() {
+        Accepts::Any => {}
+        Accepts::Session => {
+            failures.push((
+                403,
+                "`session-required`: only a session may do this, and you sent an API key.",
+            ));
+        }
+        Accepts::NamingKeys => {
+            failures.push((
+                403,
+                "`session-required`: the scopes of your API key do not name the permission itself.",
+            ));
+        }
     }
     if let Rule::Permission(permission) | Rule::Lookup(permission) = rule {
         let needs = format!("Requires the permission `{permission}`.");

@@ -20,6 +20,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use goat_core::auth::Login;
+use goat_core::key::{NewKey, Scopes};
 use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
 use goat_core::testing::{ManualClock, PlainHasher, TestFactors};
@@ -264,6 +265,15 @@ impl TestApp {
             refresh_token: signed_in.tokens.refresh_token.expose().clone(),
             session: signed_in.session,
         }
+    }
+
+    /// Creates an API key of a signed-in user, past the API, and returns its text.
+    pub(crate) async fn key(&self, user: &TestUser, scopes: Scopes) -> String {
+        let me = self.goat.authenticate_token(&user.token).await.unwrap();
+        let recent = self.goat.require_recent(&me).await.unwrap();
+        let new = NewKey { name: "a program".to_owned(), scopes, expires_in: None };
+        let created = self.goat.keys().create(recent, new).await.unwrap();
+        created.secret.expose().clone()
     }
 
     pub(crate) fn get(&self, path: &str) -> TestRequest<'_> {

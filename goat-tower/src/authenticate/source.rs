@@ -14,7 +14,7 @@ use http::Extensions;
 use http::request::Parts;
 
 use crate::cookie::Cookies;
-use crate::request::credentials::access_token;
+use crate::request::credentials::{Place, access_token};
 use crate::request::origin::Origin;
 use crate::request::principal::Anonymous;
 use crate::request::token_principal::OfflineIdentity;
@@ -32,8 +32,13 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// A renewal of a session by its refresh token.
     type Renewal: Future<Output = Result<(Self::Principal, TokenPair), Error>> + Send + Unpin;
 
-    /// Authenticates an access token. `Err` means that a store must be read first.
-    fn authenticate(&self, token: &str) -> Result<Result<Self::Principal, Error>, Self::Pending>;
+    /// Authenticates the access token or, in the header, the API key of a request. `Err` means that a store
+    /// must be read first.
+    fn authenticate(
+        &self,
+        token: &str,
+        place: Place,
+    ) -> Result<Result<Self::Principal, Error>, Self::Pending>;
 
     /// Starts a renewal; `None` if the source has no sessions.
     fn renew(&self, refresh_token: Secret<String>, origin: Origin) -> Option<Self::Renewal>;
@@ -72,8 +77,10 @@ pub(crate) fn identify<S: Source>(
     request: &Parts,
     cookies: Option<&Cookies>,
 ) -> Result<Identity<S>, Denial> {
-    let Some(token) = access_token(request, cookies)? else { return Ok(Identity::Anonymous) };
-    match source.authenticate(token) {
+    let Some((token, place)) = access_token(request, cookies)? else {
+        return Ok(Identity::Anonymous);
+    };
+    match source.authenticate(token, place) {
         Ok(outcome) => outcome.map(Identity::Known).map_err(Denial::new),
         Err(pending) => Ok(Identity::Pending(pending)),
     }
@@ -84,8 +91,16 @@ impl Source for Goat {
     type Pending = Authentication;
     type Renewal = Pin<Box<dyn Future<Output = Result<(Principal, TokenPair), Error>> + Send>>;
 
-    fn authenticate(&self, token: &str) -> Result<Result<Principal, Error>, Authentication> {
-        self.authenticate_token(token).ready()
+    fn authenticate(
+        &self,
+        token: &str,
+        place: Place,
+    ) -> Result<Result<Principal, Error>, Authentication> {
+        match place {
+            Place::Header => self.authenticate_token(token).ready(),
+            // A browser sends cookies by itself; a key is never read from one.
+            Place::Cookie => self.authenticate_access_token(token).ready(),
+        }
     }
 
     fn renew(&self, refresh_token: Secret<String>, origin: Origin) -> Option<Self::Renewal> {
@@ -126,7 +141,11 @@ impl Source for Verifier {
     type Pending = future::Pending<Result<TokenPrincipal, Error>>;
     type Renewal = future::Pending<Result<(TokenPrincipal, TokenPair), Error>>;
 
-    fn authenticate(&self, token: &str) -> Result<Result<TokenPrincipal, Error>, Self::Pending> {
+    fn authenticate(
+        &self,
+        token: &str,
+        _: Place,
+    ) -> Result<Result<TokenPrincipal, Error>, Self::Pending> {
         Ok(self.verify(token))
     }
 

@@ -12,7 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use goat_core::limit::LimitKey;
-use goat_core::{Error, Principal, SessionId, UserId};
+use goat_core::token::TokenPrincipal;
+use goat_core::{Credential, Error, Principal, UserId};
 use http::HeaderName;
 use http::request::Parts;
 
@@ -187,12 +188,15 @@ impl Part {
                 }));
             }
             Self::User => signed_in(request)?.map(|(user, _)| LimitKey::user(counter, user)),
-            Self::Session => {
-                signed_in(request)?.map(|(_, session)| LimitKey::session(counter, session))
-            }
+            Self::Session => signed_in(request)?.map(|(_, credential)| match credential {
+                Credential::Session(session) => LimitKey::session(counter, session),
+                Credential::Key(key) => LimitKey::api_key(counter, key),
+            }),
             Self::Token(cookies) => match access_token(request, cookies.as_ref()) {
                 Ok(None) => None,
-                Ok(Some(token)) => Some(LimitKey::sequence(counter, &[kind, token.as_bytes()])),
+                Ok(Some((token, _))) => {
+                    Some(LimitKey::sequence(counter, &[kind, token.as_bytes()]))
+                }
                 // Authentication rejects these, so they may share a counter.
                 Err(_) => Some(LimitKey::sequence(counter, &[kind])),
             },
@@ -224,14 +228,17 @@ impl Part {
     }
 }
 
-/// Returns user and session of an authenticated request; `None` if it is anonymous.
-fn signed_in(request: &Parts) -> Result<Option<(UserId, SessionId)>, Error> {
+/// Returns user and credential of an authenticated request; `None` if it is anonymous.
+fn signed_in(request: &Parts) -> Result<Option<(UserId, Credential)>, Error> {
     if let Some(principal) = request.extensions.get::<Principal>() {
-        return Ok(Some((principal.user(), principal.session())));
+        return Ok(Some((principal.user(), principal.credential())));
     }
     match request.extensions.get::<OfflineIdentity>() {
         Some(OfflineIdentity { principal, .. }) => {
-            Ok(principal.as_ref().map(|principal| (principal.user(), principal.session())))
+            let of = |principal: &TokenPrincipal| {
+                (principal.user(), Credential::Session(principal.session()))
+            };
+            Ok(principal.as_ref().map(of))
         }
         None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
         None => Err(layer_order_error(

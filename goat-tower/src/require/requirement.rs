@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::auth::Assurance;
-use goat_core::{Error, Permission, Principal, Role, Roles, Timestamp};
+use goat_core::{Error, ErrorKind, Permission, Principal, Role, Roles, Timestamp};
 
 use super::TokenRequirement;
 use super::rule::{Condition, ProofCondition, Rule};
@@ -31,7 +31,7 @@ use crate::response::denial::Denial;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let goat = TestGoat::new().goat;
 /// let admin = goat.roles().get("admin").expect("a role of this goat");
-/// let is_even = Requirement::when("even session", |me| me.session().as_u128() % 2 == 0);
+/// let is_even = Requirement::when("even session", |me| me.credential().as_u128() % 2 == 0);
 ///
 /// let requirement = Requirement::from([READ, WRITE]).and(is_even.or(&admin));
 /// assert_eq!(
@@ -74,7 +74,9 @@ impl LiveCondition {
             Self::UnknownRole(_) => false,
             Self::Predicate(predicate) => (predicate.function)(principal),
             Self::Proof(ProofCondition::Recent(within)) => principal.is_recent(*within, now),
-            Self::Proof(ProofCondition::MultiFactor) => principal.assurance() == Assurance::Multi,
+            Self::Proof(ProofCondition::MultiFactor) => {
+                principal.assurance() == Some(Assurance::Multi)
+            }
         }
     }
 }
@@ -278,9 +280,13 @@ impl Requirement {
             None => {
                 Err(self.0.denial(&|condition| condition.proof().is_some() || holds(condition)))
             }
+            // No step-up makes a key recent.
+            Some(_) if principal.session().is_none() => {
+                Err(Denial::new(ErrorKind::SessionRequired.into()))
+            }
             Some(mut proof) => {
                 // Only such proofs count in this session.
-                proof.multi |= principal.assurance() == Assurance::Multi;
+                proof.multi |= principal.assurance() == Some(Assurance::Multi);
                 Err(Denial::new(Error::step_up_required(proof)))
             }
         }

@@ -48,6 +48,7 @@ pub(super) const fn status_entry(kind: ErrorKind) -> StatusEntry {
         }
 
         Kind::Forbidden => (StatusCode::FORBIDDEN, "Missing permission", InsufficientScope),
+        Kind::SessionRequired => (StatusCode::FORBIDDEN, "Session required", None),
         Kind::Outranked => (StatusCode::FORBIDDEN, "Not allowed for this user", None),
         Kind::RoleNotAssignable => (StatusCode::FORBIDDEN, "Role not assignable", None),
         Kind::WrongCode => (StatusCode::FORBIDDEN, "Wrong code", None),

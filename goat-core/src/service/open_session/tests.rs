@@ -113,7 +113,7 @@ async fn every_method_that_opens_a_session_stops_for_an_enrolled_factor() {
                 let tokens = opened.expect("the right answer").value.tokens;
                 let me = goat.authenticate_token(tokens.access_token.expose()).await;
                 let me = me.expect("a live session");
-                assert_eq!(me.assurance(), Assurance::Multi, "{method}");
+                assert_eq!(me.assurance(), Some(Assurance::Multi), "{method}");
                 let stepped_up =
                     goat.step_up(&me, StepUp::Factor(answer), &Origin::default()).await;
                 stepped_up.expect("also in a session");

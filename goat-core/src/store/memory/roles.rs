@@ -24,6 +24,7 @@ impl State {
     fn write_roles(&mut self, write: &RoleWrite<'_>, keeps_users: bool) -> RoleWriteOutcome {
         let snapshot = RoleSnapshot {
             actor: write.actor.filter(|_| keeps_users).and_then(|id| self.state(id)),
+            has_key: write.key.filter(|_| keeps_users).map(|key| self.keys.contains_key(&key)),
             keeps_users,
             users: write.deletes.filter(|_| keeps_users).map(|role| self.users_in(role)),
             rows: self.rows(),

@@ -81,6 +81,7 @@ impl State {
     fn write(&mut self, write: &UserWrite<'_>) -> UserWriteOutcome {
         let snapshot = UserSnapshot {
             actor: write.actor.and_then(|id| self.state(id)),
+            has_key: write.key.map(|key| self.keys.contains_key(&key)),
             roles: write.actor.map(|_| self.rows()),
             has_assigned_role: write.assigns.map(|role| self.roles.contains_key(role)),
             target: self.accounts.get(&write.target).cloned(),

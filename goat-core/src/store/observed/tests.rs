@@ -396,6 +396,7 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
     check("users.list", call(users.list(&query))).await;
     let write = UserWrite {
         actor: None,
+        key: None,
         target: user,
         top_role: &role,
         assigns: None,
@@ -409,7 +410,8 @@ async fn each_method(stores: &Stores, mut check: impl AsyncFnMut(&'static str, C
 
     check("roles.load", call(stores.roles.load())).await;
     check("roles.cached", call(stores.roles.cached())).await;
-    let write = RoleWrite { actor: None, deletes: None, decide: &|_| Err(ErrorKind::Internal) };
+    let write =
+        RoleWrite { actor: None, key: None, deletes: None, decide: &|_| Err(ErrorKind::Internal) };
     check("roles.write", call(stores.roles.write(write))).await;
 
     let sessions = &stores.sessions;

@@ -9,11 +9,12 @@ use crate::id::{KeyId, UserId};
 use crate::key::{Key, StoredKey};
 use crate::page::{Page, PageRequest};
 use crate::store::keys::operation;
+use crate::store::sql::failure::Failure;
 use crate::store::{Created, KeyStore, KeyView};
 
 use super::connection::Connection;
 use super::database::Pools;
-use super::dialect;
+use super::dialect::{self, for_key_share};
 use super::rows::{self, key_columns, signed, state_columns};
 
 /// The keys of a database.
@@ -133,7 +134,11 @@ impl KeyStore for SqlKeys {
                 let mut connection = self.pools.begin().await?;
                 let deleted = match owner {
                     Some(owner) => delete_of(&mut connection, owner).await?,
-                    None => connection.execute(sqlx::query("DELETE FROM goat_keys")).await?,
+                    None => {
+                        // A write by an actor holds the guard, and locks keys in an order of its own.
+                        dialect::lock_guard(&mut connection).await?;
+                        connection.execute(sqlx::query("DELETE FROM goat_keys")).await?
+                    }
                 };
                 connection.commit().await?;
                 Ok(deleted)
@@ -159,6 +164,12 @@ impl KeyStore for SqlKeys {
             })
             .await
     }
+}
+
+/// Whether a key is stored. It stays so until the end of the transaction.
+pub(super) async fn lock(connection: &mut Connection<'_>, id: KeyId) -> Result<bool, Failure> {
+    const QUERY: &str = concat!("SELECT id FROM goat_keys WHERE id = $1", for_key_share!());
+    Ok(connection.optional(sqlx::query(QUERY).bind(id.to_string())).await?.is_some())
 }
 
 /// Deletes the keys of a user; returns how many.

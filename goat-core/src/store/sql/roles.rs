@@ -14,6 +14,7 @@ use crate::store::{RoleChange, RoleSnapshot, RoleStore, RoleWrite, RoleWriteOutc
 use super::connection::Connection;
 use super::database::Pools;
 use super::dialect::{self, for_key_share, for_update};
+use super::keys;
 use super::rows;
 use super::users::lock_actor;
 
@@ -60,8 +61,13 @@ impl RoleStore for SqlRoles {
                     Some(id) if self.has_users => lock_actor(&mut connection, id).await?,
                     _ => None,
                 };
+                let has_key = match write.key {
+                    Some(key) if self.has_users => Some(keys::lock(&mut connection, key).await?),
+                    _ => None,
+                };
                 let rows = all(&mut connection).await?;
-                let snapshot = RoleSnapshot { actor, keeps_users: self.has_users, users, rows };
+                let keeps_users = self.has_users;
+                let snapshot = RoleSnapshot { actor, has_key, keeps_users, users, rows };
                 let is_changed = match (write.decide)(&snapshot) {
                     Err(kind) => return Ok(RoleWriteOutcome::Refused(kind)),
                     Ok(change) => apply(&mut connection, change, write.deletes).await?,

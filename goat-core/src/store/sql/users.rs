@@ -245,7 +245,7 @@ async fn decide_and_save(
     is_guarded: bool,
 ) -> Result<Attempt, Failure> {
     // ATOMIC: locked rows stay as read until the commit. The guard is always locked first, then the
-    // assigned role, then users.
+    // assigned role, then users, then the API key.
     if is_guarded {
         dialect::lock_guard(connection).await?;
     }
@@ -259,8 +259,13 @@ async fn decide_and_save(
         Some(id) => (lock_actor(connection, id).await?, Some(roles::all(connection).await?)),
         None => (None, None),
     };
+    let has_key = match write.key {
+        Some(key) => Some(keys::lock(connection, key).await?),
+        None => None,
+    };
     let others_administer = is_any_active(connection, write.top_role, Some(write.target)).await?;
-    let snapshot = UserSnapshot { actor, roles, has_assigned_role, target, others_administer };
+    let snapshot =
+        UserSnapshot { actor, has_key, roles, has_assigned_role, target, others_administer };
     let mut change = (write.decide)(&snapshot);
     if let Ok(UserChange::Put(after)) = &mut change {
         after.revision = snapshot.target.as_ref().map_or(0, |before| before.revision) + 1;

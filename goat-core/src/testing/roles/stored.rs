@@ -96,7 +96,8 @@ async fn assign(users: &Arc<dyn UserStore>, account: &Account) -> Result<(), Err
         _ => Err(ErrorKind::Invalid),
     };
     let (target, assigns) = (account.user.id, Some(&account.user.role));
-    let write = UserWrite { actor: None, target, top_role: &role(), assigns, decide: &decide };
+    let write =
+        UserWrite { actor: None, key: None, target, top_role: &role(), assigns, decide: &decide };
     match users.write(write).await.expect("the store responds") {
         UserWriteOutcome::Refused(kind) => Err(kind),
         UserWriteOutcome::Changed { .. } => Ok(()),
@@ -142,7 +143,8 @@ pub async fn a_user_write_sees_whether_the_assigned_role_exists(
         Ok(UserChange::Put(account.clone()))
     };
     let (target, top_role) = (account.user.id, &role);
-    let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &decide };
+    let write =
+        UserWrite { actor: None, key: None, target, top_role, assigns: None, decide: &decide };
     users.write(write).await.expect("the store responds");
 }
 

@@ -275,7 +275,8 @@ pub async fn a_list_covers_users_of_many_roles(store: &Arc<dyn UserStore>) {
     for account in made {
         let (target, top_role) = (account.user.id, &role());
         let delete = |_: &UserSnapshot| Ok(UserChange::Delete);
-        let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &delete };
+        let write =
+            UserWrite { actor: None, key: None, target, top_role, assigns: None, decide: &delete };
         store.write(write).await.expect("the store responds");
     }
 }

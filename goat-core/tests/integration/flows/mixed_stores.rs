@@ -128,7 +128,14 @@ mod sqlite {
             Ok(UserChange::Put(account))
         };
         let top_role = &account.user.role;
-        let write = UserWrite { actor: None, target: id, top_role, assigns: None, decide: &decide };
+        let write = UserWrite {
+            actor: None,
+            key: None,
+            target: id,
+            top_role,
+            assigns: None,
+            decide: &decide,
+        };
         database.users().write(write).await.expect("written");
     }
 
@@ -166,7 +173,8 @@ mod sqlite {
         let decide = |_: &UserSnapshot| Ok(UserChange::Delete);
         let top_role = &harness.role("admin");
         let target = ann.user.id;
-        let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &decide };
+        let write =
+            UserWrite { actor: None, key: None, target, top_role, assigns: None, decide: &decide };
         harness.stores.users.write(write).await.expect("deleted past goat");
         assert!(harness.goat.reauthenticate(&principal).await.is_err());
         assert_eq!(lines.take_warnings(), [""; 0]);

@@ -8,6 +8,7 @@ mod defence;
 mod events;
 #[cfg(feature = "foreign-hashes")]
 mod foreign_hashes;
+mod key_authentication;
 mod keys;
 mod keys_admin;
 mod login;

@@ -7,8 +7,12 @@ use std::slice;
 use goat_core::access::Grant;
 use goat_core::auth::SignedIn;
 use goat_core::event::EventKind;
+use goat_core::key::{CreatedKey, Key, NewKey, Scopes, StoredKey};
 use goat_core::store::{RoleChange, RoleSnapshot, RoleWrite};
-use goat_core::{ErrorKind, Goat, GrantId, PageRequest, Permission, RoleSet, Status, Timestamp};
+use goat_core::{
+    ErrorKind, Goat, GrantId, PageRequest, Permission, Principal, RoleSet, Secret, Status,
+    Timestamp,
+};
 
 use crate::flows::support::{Backend, Harness, Outcome, on_every_store, system};
 
@@ -40,7 +44,28 @@ async fn may(goat: &Goat, user: &SignedIn, required: &Permission) -> bool {
         .may(required)
 }
 
-/// A6
+/// A key with these scopes, or with all rights of the role, of a user who may lack them: the role had them
+/// at its creation.
+async fn a_key(
+    harness: &Harness,
+    owner: &Principal,
+    scopes: Option<&BTreeSet<Permission>>,
+) -> Secret<String> {
+    let scopes = scopes.map_or(Scopes::Role, |scopes| {
+        Scopes::only(scopes.iter().cloned()).expect("a few permissions")
+    });
+    let recent = harness.goat.require_recent(owner).await.expect("it is recent");
+    let new = NewKey { name: "a program".to_owned(), scopes: Scopes::Role, expires_in: None };
+    let CreatedKey { key, secret } = harness.goat.keys().create(recent, new).await.expect("a key");
+    let keys = &harness.stores.keys;
+    let stored = keys.find(key.id).await.expect("the store responds").expect("it exists").stored;
+    assert!(keys.revoke(key.owner, key.id).await.expect("the store responds"));
+    let scoped = StoredKey { key: Key { scopes, ..key }, ..stored };
+    keys.create(&scoped, 50).await.expect("the store responds");
+    secret
+}
+
+/// A6, K1
 async fn random_grants_agree_with_a_naive_evaluator(backend: Backend) {
     let harness = Harness::on(backend);
     let other_node = harness.second_node();
@@ -56,6 +81,18 @@ async fn random_grants_agree_with_a_naive_evaluator(backend: Backend) {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) as usize % sides
     };
+    // K1: keys of each person, with random scopes, and one with all rights of the role.
+    let mut keys = Vec::new();
+    for (role, person) in people.iter().enumerate() {
+        let me = harness.principal(&person.tokens).await;
+        for number in 0..4 {
+            let scopes: BTreeSet<_> =
+                (0..number * 2).map(|_| all[roll(all.len())].clone()).collect();
+            let named = (number > 0).then_some(&scopes);
+            let key = a_key(&harness, &me, named).await;
+            keys.push((role, named.cloned(), key));
+        }
+    }
     for step in 0..80 {
         if roll(2) == 0 && !held.is_empty() {
             let grant = held.swap_remove(roll(held.len()));
@@ -90,6 +127,23 @@ async fn random_grants_agree_with_a_naive_evaluator(backend: Backend) {
                 }
             }
         }
+        for (role, scopes, key) in &keys {
+            let scoped = |required: &Permission| {
+                let named = scopes.iter().flatten().map(|scope| (0, scope.to_string())).collect();
+                scopes.is_none() || naive(&named, 0, required)
+            };
+            for goat in [&harness.goat, &other_node] {
+                let me = goat.authenticate_token(key.expose()).await.expect("a live key");
+                let listed: Vec<_> = me.permissions().iter().map(ToString::to_string).collect();
+                let listed = listed.into_iter().map(|permission| (0, permission)).collect();
+                for required in &all {
+                    let expected = naive(&granted, *role, required) && scoped(required);
+                    let of = format!("step {step}: {required} for {} by {scopes:?}", ROLES[*role]);
+                    assert_eq!(me.may(required), expected, "{of}");
+                    assert_eq!(naive(&listed, 0, required), expected, "{of}: the list");
+                }
+            }
+        }
     }
     let page = harness.goat.roles().grants(PageRequest::default()).await.expect("a page");
     assert!(page.items.is_sorted_by_key(|grant| grant.id));
@@ -114,7 +168,7 @@ async fn the_sign_up_role_never_has_full_access(backend: Backend) {
         created_at: now,
     };
     let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(vec![grant.clone()]));
-    let write = RoleWrite { actor: None, deletes: None, decide: &decide };
+    let write = RoleWrite { actor: None, key: None, deletes: None, decide: &decide };
     harness.stores.roles.write(write).await.expect("written past goat");
     harness.advance(1);
     let restarted = harness.second_node();

@@ -159,7 +159,7 @@ async fn an_answer_completes_the_sign_in(backend: Backend) {
         let session = current(&harness, &me).await;
         assert_eq!(session.methods, Methods::of(Method::Password).with(method));
         assert_eq!((session.created_at, session.authenticated_at), (at, at));
-        assert_eq!((session.multi_at, me.assurance()), (Some(at), Assurance::Multi));
+        assert_eq!((session.multi_at, me.assurance()), (Some(at), Some(Assurance::Multi)));
         assert_eq!((session.device.as_str(), session.address), ("kiosk", Some(from())));
         let verifier = harness.verifier();
         let claims = verifier.verify(signed_in.tokens.access_token.expose()).expect("valid");

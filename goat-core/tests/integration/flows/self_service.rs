@@ -366,8 +366,14 @@ async fn a_suspension_written_without_goat_takes_effect(backend: Backend) {
         Ok(UserChange::Put(account))
     };
     let target = root.user.id;
-    let write =
-        UserWrite { actor: None, target, top_role: &top_role, assigns: None, decide: &suspend };
+    let write = UserWrite {
+        actor: None,
+        key: None,
+        target,
+        top_role: &top_role,
+        assigns: None,
+        decide: &suspend,
+    };
     harness.stores.users.write(write).await.expect("written");
     harness.advance(1);
     let revoked = Some(ErrorKind::SessionRevoked);

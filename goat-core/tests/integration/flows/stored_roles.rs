@@ -298,7 +298,7 @@ async fn deleted_role_is_not_assigned(backend: Backend) {
             held.reached().await;
             let delete = |_: &RoleSnapshot| Ok(RoleChange::Delete);
             let team = Role::parse("team").expect("a name");
-            let write = RoleWrite { actor: None, deletes: Some(&team), decide: &delete };
+            let write = RoleWrite { actor: None, key: None, deletes: Some(&team), decide: &delete };
             harness.stores.roles.write(write).await.expect("deleted");
             held.release();
         },

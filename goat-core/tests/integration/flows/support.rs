@@ -346,7 +346,14 @@ impl Harness {
             Ok(UserChange::Put(account))
         };
         let top_role = &self.role("admin");
-        let write = UserWrite { actor: None, target: id, top_role, assigns: None, decide: &decide };
+        let write = UserWrite {
+            actor: None,
+            key: None,
+            target: id,
+            top_role,
+            assigns: None,
+            decide: &decide,
+        };
         self.stores.users.write(write).await.expect("the store responds");
     }
 

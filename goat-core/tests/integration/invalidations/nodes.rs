@@ -201,7 +201,7 @@ async fn sessions_revoked_together_send_one_invalidation() {
     let mut others = Vec::new();
     for tokens in &tokens[1..] {
         b.warm_cache(tokens).await;
-        others.push(a.principal(tokens).await.session());
+        others.extend(a.principal(tokens).await.session());
     }
     let before = b.invalidations_received();
     assert_eq!(a.goat.sessions().revoke(&me, &others).await.expect("revoked"), 5);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use goat_core::auth::{Login, SignedIn, TokenPair};
 use goat_core::invalidation::Invalidations;
+use goat_core::key::{CreatedKey, NewKey, Scopes};
 use goat_core::session::{Origin, OtherSessions};
 use goat_core::testing::{Failpoints, PlainHasher};
 use goat_core::token::TokenKeys;
@@ -94,6 +95,25 @@ impl Node {
         self.authenticate(tokens).await.expect("a live session")
     }
 
+    pub(crate) async fn key_principal(&self, key: &CreatedKey) -> Result<Principal> {
+        self.goat.authenticate_token(key.secret.expose()).await
+    }
+
+    /// Authenticates until the key is in the node's cache.
+    pub(crate) async fn warm_cache_of_key(&self, key: &CreatedKey) {
+        let warming = async {
+            loop {
+                drop(self.failpoints.take_calls());
+                self.key_principal(key).await.expect("a live key");
+                if self.failpoints.take_calls().is_empty() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT, warming).await.expect("the key is cached");
+    }
+
     /// The error of an authentication, if it fails.
     pub(crate) async fn auth_error(&self, tokens: &TokenPair) -> Option<ErrorKind> {
         self.authenticate(tokens).await.err().map(|error| error.kind())
@@ -170,7 +190,7 @@ impl Action {
                 goat.logout(me, &Origin::default()).await.expect("signed out");
             }
             Self::Revoke => {
-                sessions.revoke(me, &[me.session()]).await.expect("ended");
+                sessions.revoke(me, &[me.session().expect("a session")]).await.expect("ended");
             }
             Self::RevokeAll => {
                 let others = OtherSessions::EndCurrentToo;
@@ -189,12 +209,94 @@ impl Action {
     }
 }
 
+/// A change by one node after which every node must reject the key.
+#[derive(Clone, Copy, Debug)]
+enum KeyAction {
+    Revoke,
+    RevokeAll,
+    Suspend,
+    Delete,
+}
+
+impl KeyAction {
+    const ALL: [Self; 4] = [Self::Revoke, Self::RevokeAll, Self::Suspend, Self::Delete];
+
+    async fn apply(self, goat: &Goat, me: &Principal, key: &CreatedKey) {
+        let (keys, users) = (goat.keys(), goat.users());
+        match self {
+            Self::Revoke => keys.revoke(me, key.key.id).await.expect("revoked"),
+            Self::RevokeAll => drop(keys.revoke_all(system()).await.expect("revoked")),
+            Self::Suspend => {
+                let status = Status::Suspended;
+                users.change_status(system(), me.user(), status).await.expect("suspended");
+            }
+            Self::Delete => users.delete(system(), me.user()).await.expect("deleted"),
+        }
+    }
+}
+
+/// Creates a key of a user that is signed in at a node.
+async fn key_of(node: &Node, tokens: &TokenPair, scopes: Scopes) -> CreatedKey {
+    let me = node.principal(tokens).await;
+    let recent = node.goat.require_recent(&me).await.expect("it is recent");
+    let new = NewKey { name: "a program".to_owned(), scopes, expires_in: None };
+    node.goat.keys().create(recent, new).await.expect("a key")
+}
+
+/// K1: as [`changes_on_one_node_apply_on_the_other`], of API keys. The session epoch does not touch them.
+async fn changes_apply_to_keys_on_the_other_node(a: &Node, b: &Node) {
+    let rejected = |result: Result<Principal>| result.err().map(|error| error.kind());
+    for (number, action) in KeyAction::ALL.into_iter().enumerate() {
+        let tokens = a.signed_in_user(&format!("owner{number}")).await.tokens;
+        let me = a.principal(&tokens).await;
+        let key = key_of(a, &tokens, Scopes::Role).await;
+        a.warm_cache_of_key(&key).await;
+        b.warm_cache_of_key(&key).await;
+        let before = b.invalidations_received();
+        action.apply(&a.goat, &me, &key).await;
+        let here = rejected(a.key_principal(&key).await);
+        assert_eq!(here, Some(ErrorKind::InvalidToken), "{action:?} at once");
+        b.wait_for_invalidation_after(before).await;
+        let there = rejected(b.key_principal(&key).await);
+        assert_eq!(there, Some(ErrorKind::InvalidToken), "{action:?}");
+    }
+
+    let tokens = a.signed_in_user("owner").await.tokens;
+    let (user, reads) = (a.principal(&tokens).await.user(), Scopes::only([REPORTS]));
+    let grant = a.goat.roles().grant(system(), "operator", REPORTS).await.expect("granted");
+    let key = key_of(a, &tokens, Scopes::Role).await;
+    let change_role = async |role: &str| {
+        b.warm_cache_of_key(&key).await;
+        let before = b.invalidations_received();
+        let role = a.goat.roles().get(role).expect("a role");
+        a.goat.users().change_role(system(), user, role).await.expect("changed");
+        b.wait_for_invalidation_after(before).await;
+        b.key_principal(&key).await.expect("the key lives")
+    };
+    assert!(change_role("operator").await.may(&REPORTS));
+    let narrow = key_of(a, &tokens, reads.expect("a scope")).await;
+    assert_eq!(b.key_principal(&narrow).await.expect("it lives").permissions(), [REPORTS]);
+    let before = b.invalidations_received();
+    let new = "seven lamps over the quay".into();
+    a.goat.users().reset_password(system(), user, new).await.expect("reset");
+    b.wait_for_invalidation_after(before).await;
+    b.warm_cache_of_key(&narrow).await;
+    let before = b.invalidations_received();
+    a.goat.roles().revoke(system(), grant.id).await.expect("revoked");
+    b.wait_for_invalidation_after(before).await;
+    for key in [&key, &narrow] {
+        assert!(!b.key_principal(key).await.expect("it lives").may(&REPORTS));
+    }
+    assert_eq!(change_role("client").await.permissions(), []);
+}
+
 /// A7, R1: a session that node `a` subscribers is rejected by node `b` once `b` has received the
 /// invalidation, though the session is in its cache and not stale. Changes of roles and permissions
 /// apply on both nodes.
 pub(crate) async fn changes_on_one_node_apply_on_the_other(a: &Node, b: &Node) {
     a.wait_until_connected().await;
     b.wait_until_connected().await;
+    changes_apply_to_keys_on_the_other_node(a, b).await;
     for (number, action) in Action::ALL.into_iter().enumerate() {
         let tokens = a.signed_in_user(&format!("user{number}")).await.tokens;
         let me = a.principal(&tokens).await;

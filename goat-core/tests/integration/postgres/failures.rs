@@ -74,7 +74,10 @@ async fn is_read_only(database: &PostgresDatabase, owner: &Account, code: &str) 
     unavailable(sessions.end(id, held.id).await, code);
     unavailable(sessions.purge(Timestamp::default(), 9).await, code);
     let decide = |_: &RoleSnapshot| Ok(RoleChange::Nothing);
-    unavailable(roles.write(RoleWrite { actor: None, deletes: None, decide: &decide }).await, code);
+    unavailable(
+        roles.write(RoleWrite { actor: None, key: None, deletes: None, decide: &decide }).await,
+        code,
+    );
 }
 
 /// A handle, and a user with a session.
@@ -230,7 +233,8 @@ async fn an_idle_transaction_is_ended_by_the_server() {
         Ok(UserChange::Put(owner.clone()))
     };
     let (target, top_role) = (owner.user.id, &role("admin"));
-    let write = UserWrite { actor: None, target, top_role, assigns: None, decide: &decide };
+    let write =
+        UserWrite { actor: None, key: None, target, top_role, assigns: None, decide: &decide };
     let (ended, concurrent) = tokio::join!(idle.write(write), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         put(&database.users(), None, &owner).await

@@ -263,14 +263,15 @@ async fn check_users(million: &mut Million) {
         million.check("write of an administrator", 3);
         let decide = |_: &UserSnapshot| Ok(UserChange::Delete);
         let (target, top_role) = (user(4 + time), &role("admin"));
-        let delete = UserWrite { actor: None, target, top_role, assigns: None, decide: &decide };
+        let delete =
+            UserWrite { actor: None, key: None, target, top_role, assigns: None, decide: &decide };
         users.write(delete).await.expect("a write");
         million.check("delete", 3);
         let roles = million.database.roles();
         roles.load().await.expect("a read");
         let decide = |_: &RoleSnapshot| Ok(RoleChange::Nothing);
         roles
-            .write(RoleWrite { actor: Some(user(7)), deletes: None, decide: &decide })
+            .write(RoleWrite { actor: Some(user(7)), key: None, deletes: None, decide: &decide })
             .await
             .expect("a write");
         million.check("roles", 1);

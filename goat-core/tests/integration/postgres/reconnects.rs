@@ -81,7 +81,7 @@ impl Node {
         call!(roles, "load", roles.load());
         call!(roles, "grant", async {
             let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(Vec::new()));
-            roles.write(RoleWrite { actor: None, deletes: None, decide: &decide }).await
+            roles.write(RoleWrite { actor: None, key: None, deletes: None, decide: &decide }).await
         });
         call!(sessions, "end", sessions.end(id, self.session.id));
         call!(sessions, "revoke_all", sessions.revoke_all(id, epoch, now(), None));
@@ -264,7 +264,14 @@ async fn write_cut_at_any_message_takes_effect_at_most_once() {
             let (target, top_role) = (node.owner.user.id, &role("admin"));
             proxy.cut_at(message, place);
             let written = users
-                .write(UserWrite { actor: None, target, top_role, assigns: None, decide: &decide })
+                .write(UserWrite {
+                    actor: None,
+                    key: None,
+                    target,
+                    top_role,
+                    assigns: None,
+                    decide: &decide,
+                })
                 .await;
             let is_over = !proxy.has_triggered();
             proxy.heal();

@@ -90,7 +90,9 @@ pub(crate) async fn put(
 ) -> Result<UserWriteOutcome, StoreError> {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let (target, top_role) = (account.user.id, &role("admin"));
-    users.write(UserWrite { actor, target, top_role, assigns: None, decide: &decide }).await
+    users
+        .write(UserWrite { actor, key: None, target, top_role, assigns: None, decide: &decide })
+        .await
 }
 
 pub(crate) fn token(now: Timestamp) -> RefreshToken {

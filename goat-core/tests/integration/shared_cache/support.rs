@@ -183,7 +183,10 @@ async fn write(
     decide: &(dyn Fn(&UserSnapshot) -> Result<UserChange, ErrorKind> + Send + Sync),
 ) -> Result<UserWriteOutcome, StoreError> {
     let top_role = &Role::parse("admin").expect("a role");
-    stores.users.write(UserWrite { actor: None, target, top_role, assigns: None, decide }).await
+    stores
+        .users
+        .write(UserWrite { actor: None, key: None, target, top_role, assigns: None, decide })
+        .await
 }
 
 pub(crate) async fn put(stores: &Stores, account: &Account) {
@@ -222,7 +225,11 @@ pub(crate) async fn grant(stores: &Stores) -> Result<u64, StoreError> {
         created_at: Timestamp::from_millis(created_at.as_millis()),
     };
     let decide = |_: &RoleSnapshot| Ok(RoleChange::Grant(vec![grant.clone()]));
-    match stores.roles.write(RoleWrite { actor: None, deletes: None, decide: &decide }).await? {
+    match stores
+        .roles
+        .write(RoleWrite { actor: None, key: None, deletes: None, decide: &decide })
+        .await?
+    {
         RoleWriteOutcome::Written(rows) => Ok(rows.revision),
         RoleWriteOutcome::Refused(kind) => panic!("refused: {kind:?}"),
     }

@@ -7,7 +7,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 use crate::Principal;
-use crate::id::{SessionId, UserId};
+use crate::id::{Credential, SessionId, UserId};
 use crate::lease::Lease;
 use crate::session_cache::SessionCache;
 use crate::user::Revisions;
@@ -15,9 +15,10 @@ use crate::user::Revisions;
 const NOW: Duration = Duration::from_secs(100);
 const STALENESS: Duration = Duration::from_secs(1);
 const REVISIONS: Revisions = Revisions { user: 1, roles: 1 };
+const SESSION: SessionId = SessionId::from_u128(2);
 const PRINCIPAL: Principal = Principal {
     user: UserId::from_u128(1),
-    session: SessionId::from_u128(2),
+    credential: Credential::Session(SESSION),
     revisions: REVISIONS,
 };
 
@@ -49,7 +50,7 @@ impl Node {
     }
 
     fn cached(&self) -> bool {
-        self.cache.get(PRINCIPAL.user, PRINCIPAL.session, REVISIONS, NOW).is_some()
+        self.cache.get(PRINCIPAL.user, PRINCIPAL.credential, REVISIONS, NOW).is_some()
     }
 
     /// Ends the session, as a write does: first in the store, then in the cache.
@@ -78,7 +79,7 @@ pub fn fills_against_the_eviction_of_a_user() {
 
 /// The same for the eviction of one session.
 pub fn fills_against_the_eviction_of_a_session() {
-    fills_against(|cache| cache.evict_session(PRINCIPAL.user, PRINCIPAL.session));
+    fills_against(|cache| cache.evict_session(PRINCIPAL.user, SESSION));
 }
 
 /// The same for the eviction of a user's principals, as at a login.

@@ -21,7 +21,7 @@ mod sync {
     pub(crate) use std::sync::PoisonError;
 }
 mod id {
-    pub(crate) use goat_core::{SessionId, UserId};
+    pub(crate) use goat_core::{Credential, SessionId, UserId};
 }
 mod user {
     pub(crate) use goat_core::user::Revisions;
@@ -37,7 +37,7 @@ mod invalidation {
 #[derive(Clone, Debug)]
 struct Principal {
     user: id::UserId,
-    session: id::SessionId,
+    credential: id::Credential,
     revisions: user::Revisions,
 }
 
@@ -46,8 +46,8 @@ impl Principal {
         self.user
     }
 
-    fn session(&self) -> id::SessionId {
-        self.session
+    fn credential(&self) -> id::Credential {
+        self.credential
     }
 
     fn revisions(&self) -> user::Revisions {

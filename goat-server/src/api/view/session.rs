@@ -48,7 +48,7 @@ impl Session {
             created_at: session.created_at.into(),
             last_used_at: session.last_used_at.into(),
             expires_at: session.expires_at().into(),
-            current: session.id == to.session(),
+            current: Some(session.id) == to.session(),
             methods: session.methods.iter().map(Method::as_str).collect(),
             assurance: session.assurance().as_str(),
             authenticated_at: session.authenticated_at.into(),

@@ -177,8 +177,14 @@ async fn users_without_a_password_neither_block_a_start_nor_hide_a_lost_pepper()
         account.password_hash = "!".into();
         let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
         let target = account.user.id;
-        let write =
-            UserWrite { actor: None, target, top_role: &role, assigns: None, decide: &decide };
+        let write = UserWrite {
+            actor: None,
+            key: None,
+            target,
+            top_role: &role,
+            assigns: None,
+            decide: &decide,
+        };
         users.write(write).await.expect("a database");
     }
     let first = users.sample_hashes(100).await.expect("a database");

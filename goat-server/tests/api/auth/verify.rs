@@ -1,5 +1,7 @@
 //! `GET /api/v1/auth/verify`.
 
+use goat_core::key::Scopes;
+use goat_core::{Permission, Quota};
 use goat_server::start::settings::VerifyHeader;
 use goat_tower::cookie::Cookies;
 use http::Method;
@@ -21,6 +23,9 @@ async fn verify_returns_the_user_the_role_and_the_session_as_headers() {
         assert_eq!(response.header("x-goat-user"), operator.id.to_string());
         assert_eq!(response.header("x-goat-role"), "operator");
         assert_eq!(response.header("x-goat-session"), operator.session.to_string());
+        assert_eq!(response.header("x-goat-assurance"), "single");
+        assert!(response.headers.contains_key("x-goat-key"), "a proxy overwrites the client's");
+        assert_eq!(response.header("x-goat-key"), "");
     }
     let query = "?permission=user:read&permission=user:delete&permission=full_access";
     let response = verify(query).send().await;
@@ -61,6 +66,42 @@ async fn verify_names_every_missing_permission_and_accepts_wildcards(backend: Ba
     assert_eq!((head.status, head.header("x-goat-user")), (204, client.id.to_string().as_str()));
     assert_eq!(app.get(VERIFY).send().await.failure(), (401, "unauthenticated"));
     assert_eq!(verify(&client.token, "?permissions=a:b").await.fields(), ["permissions"]);
+}
+
+/// K2: of an API key, and every header is there, for a proxy to overwrite that of the client.
+#[tokio::test]
+async fn verify_returns_the_key_and_empty_headers_of_the_session() {
+    let app = TestApp::with(|setup| {
+        setup.http.forward.headers = vec![VerifyHeader::Email];
+        setup.limits.verify = Some(Quota::per_minute(10));
+    })
+    .await;
+    let operator = app.operator().await;
+    let scopes = Scopes::only([Permission::new("user:read")]).expect("one permission");
+    let key = app.key(&operator, scopes).await;
+    let verify = async |query: &str| app.get(&format!("{VERIFY}{query}")).bearer(&key).send().await;
+    let response = verify("?permission=user:read").await;
+    assert_eq!((response.status, response.body.len()), (204, 0));
+    let id = key[5..31].to_uppercase();
+    for (name, value) in [
+        ("x-goat-user", operator.id.to_string().as_str()),
+        ("x-goat-role", "operator"),
+        ("x-goat-key", &id),
+        ("x-goat-session", ""),
+        ("x-goat-assurance", ""),
+        ("x-goat-email", &operator.email),
+    ] {
+        assert!(response.headers.contains_key(name), "{name}");
+        assert_eq!(response.header(name), value, "{name}");
+    }
+    let missing = verify("?permission=user:update").await;
+    assert_eq!(missing.failure(), (403, "forbidden"));
+    for query in ["?max_age=300", "?assurance=multi", "?max_age=300&permission=user:read"] {
+        assert_eq!(verify(query).await.failure(), (403, "session-required"), "{query}");
+    }
+    let first = verify("?max_age=300&permission=user:update").await;
+    assert_eq!(first.failure(), (403, "forbidden"), "the permission comes first");
+    assert!(!format!("{:?}", response.headers).contains(&key[31..]));
 }
 
 /// The origin check applies to the forwarded request: a trusted proxy tells its method, and without a

@@ -6,6 +6,7 @@ mod codes;
 mod conventions;
 mod every_route;
 mod examples;
+mod keys;
 mod precedence;
 mod schemas;
 mod shapes;

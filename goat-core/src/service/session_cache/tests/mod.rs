@@ -36,6 +36,10 @@ fn of(state: &UserState, session: SessionId) -> Principal {
     Principal::new(0, state.clone(), &session, table, 0)
 }
 
+fn session_of(principal: &Principal) -> SessionId {
+    principal.session().expect("a session")
+}
+
 fn cache_of(staleness: Duration, most: usize) -> SessionCache {
     SessionCache::new(staleness, most, Arc::default())
 }
@@ -49,7 +53,7 @@ fn filled() -> (SessionCache, Principal) {
 
 fn contains(cache: &SessionCache, principal: &Principal, elapsed: Duration) -> bool {
     let revisions = Revisions::default();
-    cache.get(principal.user(), principal.session(), revisions, elapsed).is_some()
+    cache.get(principal.user(), principal.credential(), revisions, elapsed).is_some()
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn slow_read_does_not_overwrite_an_eviction() {
     let principal = principal();
     let evictions: [&dyn Fn(); 5] = [
         &|| cache.evict_user(principal.user(), START),
-        &|| cache.evict_session(principal.user(), principal.session()),
+        &|| cache.evict_session(principal.user(), session_of(&principal)),
         &|| cache.evict_principals(principal.user()),
         &|| cache.clear(),
         &|| cache.evict_all(START),
@@ -93,9 +97,9 @@ fn eviction_removes_only_the_user_or_the_session() {
     let (cache, ann) = filled();
     let bob = principal();
     cache.insert(cache.begin(bob.user(), START), &bob, Duration::ZERO, START);
-    cache.evict_session(ann.user(), bob.session());
+    cache.evict_session(ann.user(), session_of(&bob));
     assert!(contains(&cache, &ann, START));
-    cache.evict_session(ann.user(), ann.session());
+    cache.evict_session(ann.user(), session_of(&ann));
     assert!(!contains(&cache, &ann, START));
     assert!(contains(&cache, &bob, START));
     cache.evict_user(bob.user(), START);
@@ -108,7 +112,7 @@ fn entry_from_before_a_token_is_not_returned() {
     let one = principal_at(7);
     let returned = |user, roles| {
         let revisions = Revisions { user, roles };
-        cache.get(one.user(), one.session(), revisions, START).is_some()
+        cache.get(one.user(), one.credential(), revisions, START).is_some()
     };
     cache.insert(cache.begin(one.user(), START), &one, Duration::ZERO, START);
     assert!(returned(0, 0) && returned(7, 0));
@@ -119,10 +123,11 @@ fn entry_from_before_a_token_is_not_returned() {
 fn entry_is_not_replaced_by_an_earlier_one_until_it_is_stale() {
     let cache = cache_of(STALENESS, 1000);
     let (early, late) = (principal_at(7), principal_at(8));
-    let late = of(&UserState { user: early.profile().clone(), ..state_of(&late) }, early.session());
+    let late =
+        of(&UserState { user: early.profile().clone(), ..state_of(&late) }, session_of(&early));
     let revision = |elapsed| {
         let none = Revisions::default();
-        let found = cache.get(early.user(), early.session(), none, elapsed);
+        let found = cache.get(early.user(), early.credential(), none, elapsed);
         found.map(|principal| principal.revisions().user)
     };
     let insert = |principal: &Principal, elapsed| {

@@ -31,6 +31,7 @@ const MAX_HEARTBEATS: usize = 2;
 
 const USER: UserId = UserId::from_u128(1);
 const SESSION: SessionId = SessionId::from_u128(2);
+const CREDENTIAL: Credential = Credential::Session(SESSION);
 /// The user's revision before the change.
 const OLD_REVISION: u64 = 1;
 /// The node that makes the change, and the other one.
@@ -269,7 +270,7 @@ impl Nodes {
             node.cache.entry().filter(|(_, stale_at)| elapsed(now) < *stale_at).map(|(old, _)| old)
         } else {
             let revisions = Revisions::default();
-            node.cache.get_uncounted(USER, SESSION, revisions, elapsed(now)).as_ref().map(right)
+            node.cache.get_uncounted(USER, CREDENTIAL, revisions, elapsed(now)).as_ref().map(right)
         };
         served == Some(Right::Old)
     }

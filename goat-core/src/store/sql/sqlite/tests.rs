@@ -64,7 +64,16 @@ async fn put(
 ) -> Result<UserWriteOutcome, StoreError> {
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let (target, top_role) = (account.user.id, &account.user.role);
-    users.write(UserWrite { actor: None, target, top_role, assigns: None, decide: &decide }).await
+    users
+        .write(UserWrite {
+            actor: None,
+            key: None,
+            target,
+            top_role,
+            assigns: None,
+            decide: &decide,
+        })
+        .await
 }
 
 #[tokio::test]
@@ -262,8 +271,14 @@ async fn concurrent_processes_open_migrate_and_write_one_file() {
                     Ok(UserChange::Put(account))
                 };
                 let top_role = &account.user.role;
-                let write =
-                    UserWrite { actor: None, target: id, top_role, assigns: None, decide: &decide };
+                let write = UserWrite {
+                    actor: None,
+                    key: None,
+                    target: id,
+                    top_role,
+                    assigns: None,
+                    decide: &decide,
+                };
                 users.write(write).await.expect("the store responds");
             }
             steps.len()

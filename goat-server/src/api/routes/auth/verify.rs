@@ -1,5 +1,5 @@
-//! `GET /api/v1/auth/verify`: token verification for other services and reverse proxies (forward
-//! auth).
+//! `GET /api/v1/auth/verify`: verification of access tokens and API keys for other services and reverse
+//! proxies (forward auth).
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use goat_core::auth::Assurance;
-use goat_core::{Error, ErrorKind, Goat, Permission, RequiredProof, Timestamp};
+use goat_core::{Credential, Error, ErrorKind, Goat, Permission, RequiredProof, Timestamp};
 use goat_tower::{Principal, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
@@ -52,11 +52,12 @@ impl FromQuery for VerifyQuery {
 /// Maximum of `max_age`: one year, longer than most sessions.
 const LONGEST_AGE: u32 = 31_536_000;
 
-/// Verify an access token
+/// Verify an access token or an API key
 ///
-/// For other services and for reverse proxies (`auth_request`, `forwardAuth`). Checks the access token
-/// and the requested permissions, and returns the user's id, role and session in response headers. With
-/// `max_age` and `assurance`, the session must have been authenticated recently, or by several factors.
+/// For other services and for reverse proxies (`auth_request`, `forwardAuth`). Checks the access token or
+/// API key and the requested permissions, and returns the user's id and role, and the id of the session or
+/// the key, in response headers. A header that does not apply is empty. With `max_age` and `assurance`, the
+/// session must have been authenticated recently, or by several factors; then API keys are rejected.
 ///
 /// With session cookies, the access token may be in its cookie. Then the origin check applies to the
 /// forwarded request: a trusted proxy sends its method in `X-Forwarded-Method` or `X-Original-Method`, and
@@ -68,19 +69,20 @@ const LONGEST_AGE: u32 = 31_536_000;
     tag = "Authentication",
     params(VerifyQuery),
     responses(
-        (status = 204, description = "The token is valid, and the user has every requested permission.",
+        (status = 204, description = "The token or key is valid, and has every requested permission.",
             headers(
                 ("X-Goat-User" = String, description = "The user's id."),
                 ("X-Goat-Role" = String, description = "The user's role."),
-                ("X-Goat-Session" = String, description = "The session's id."),
-                ("X-Goat-Assurance" = String, description = "`single`, or `multi` if the session was authenticated by several factors."),
+                ("X-Goat-Session" = String, description = "The session's id; empty for an API key."),
+                ("X-Goat-Key" = String, description = "The API key's id; empty for a session."),
+                ("X-Goat-Assurance" = String, description = "`single`, or `multi` if the session was authenticated by several factors; empty for an API key."),
                 ("X-Goat-Email" = String, description = "The user's e-mail address, if the server is configured to send it."),
                 ("X-Goat-Attribute-KEY" = String, description = "An attribute of the user, if the server is configured to send it: empty without a value, and with more than 1 KiB. The texts of a list are separated by commas. Within a text, `%`, commas, white space and bytes that are not ASCII are escaped as `%XX`."),
             )),
         (status = 303, description = "`redirect` is `true`, the forwarded request is a navigation, and it has no valid access token: the sign-in page.",
             headers(("Location" = String, description = "The sign-in page, with the forwarded URL in `return_to`."))),
         (status = 401, description = "`step-up-required`: the session was not authenticated recently enough, or not by several factors. `WWW-Authenticate` says which."),
-        (status = 403, description = "`forbidden`: the user lacks a requested permission. `WWW-Authenticate` names it."),
+        (status = 403, description = "`forbidden`: the user or the API key lacks a requested permission. `WWW-Authenticate` names it. `session-required`: an API key, and `max_age` or `assurance`."),
     ),
 )]
 pub(crate) async fn verify(
@@ -102,17 +104,24 @@ pub(crate) async fn verify(
     check_proofs(&me, max_age, assurance, goat.time().now())?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().reserve(RESPONSE_HEADERS);
+    // Each header is there also without a value: a proxy that copies only the headers that it receives
+    // would pass on that of the client.
+    let (session, key) = match me.credential() {
+        Credential::Session(session) => (session.to_string(), String::new()),
+        Credential::Key(key) => (String::new(), key.to_string()),
+    };
     let who = [
         (HeaderName::from_static("x-goat-user"), me.user().to_string()),
         (HeaderName::from_static("x-goat-role"), me.role().to_string()),
-        (HeaderName::from_static("x-goat-session"), me.session().to_string()),
+        (HeaderName::from_static("x-goat-session"), session),
+        (HeaderName::from_static("x-goat-key"), key),
     ];
     for (name, value) in who {
         // Ids and role names consist of ASCII letters, digits, `_` and `-`.
         let value = HeaderValue::try_from(value).map_err(|_| ErrorKind::Internal)?;
         response.headers_mut().insert(name, value);
     }
-    let assurance = HeaderValue::from_static(me.assurance().as_str());
+    let assurance = HeaderValue::from_static(me.assurance().map_or("", Assurance::as_str));
     response.headers_mut().insert(HeaderName::from_static("x-goat-assurance"), assurance);
     for header in &http.forward.headers {
         let (name, value) = match header {
@@ -164,9 +173,12 @@ fn check_proofs(
     now: Timestamp,
 ) -> Result<(), Error> {
     let max_age = max_age.map(|seconds| Duration::from_secs(seconds.into()));
-    let is_multi = me.assurance() == Assurance::Multi;
+    if me.session().is_none() && (max_age.is_some() || assurance.is_some()) {
+        return Err(ErrorKind::SessionRequired.into());
+    }
+    let is_multi = me.assurance() == Some(Assurance::Multi);
     let is_recent = max_age.is_none_or(|within| me.is_recent(within, now));
-    let is_assured = assurance.is_none_or(|least| me.assurance() >= least);
+    let is_assured = assurance.is_none_or(|least| me.assurance() >= Some(least));
     if is_recent && is_assured {
         return Ok(());
     }
