@@ -269,7 +269,7 @@ async fn operator_signs_in_a_user_whose_factor_stays_required(backend: Backend) 
 
 on_every_backend!(step_up_by_a_code_makes_the_session_multi);
 
-/// G4, G5
+/// G4, G5, G6
 async fn step_up_by_a_code_makes_the_session_multi(backend: Backend) {
     let app = TestApp::on(backend).await;
     let client = app.client().await;
@@ -289,9 +289,17 @@ async fn step_up_by_a_code_makes_the_session_multi(backend: Backend) {
     let refused = change(&client.token).await;
     assert_eq!(refused.failure(), (401, "step-up-required"), "in place of the password");
     assert!(refused.header("www-authenticate").contains(r#"acr_values="multi""#));
+    let key = async |token: &str| {
+        let body = json!({"name": "backup", "scopes": []});
+        app.post("/api/v1/keys").bearer(token).json(&body).send().await
+    };
+    let refused = key(&client.token).await;
+    assert_eq!(refused.failure(), (401, "step-up-required"), "G6");
+    assert!(refused.header("www-authenticate").contains(r#"acr_values="multi""#));
     let response = step_up(&client.token, &code()).await;
     assert_eq!(response.status, 200, "{}", response.json);
     let token = response.data()["access_token"].as_str().expect("a token");
+    assert_eq!(key(token).await.status, 201);
     assert_eq!(change(token).await.status, 200);
     assert_eq!(change(&client.token).await.failure(), (401, "session-revoked"));
 }
