@@ -66,14 +66,15 @@ mod tests {
     #[test]
     fn a_fingerprint_is_the_hash_of_the_whole_token() {
         let long = "i".repeat(255);
-        let secret = TokenKeys::hs256(vec![Secret::new(vec![7; 32])]).unwrap();
+        let secret = TokenKeys::hs256(vec![Secret::new(vec![7; 32])]).expect("32 bytes");
         for keys in [TokenKeys::generate(), secret] {
             for issuer in ["goat", "a \"quoted\" issuer", long.as_str()] {
-                let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO).unwrap();
+                let settings = TokenSettings::new(issuer, "goat-api", Duration::ZERO);
+                let settings = settings.expect("good settings");
                 let fingerprints = Fingerprints::new(&keys.ring(), &settings);
                 let [beginning] = fingerprints.0.as_slice() else { panic!("one key") };
                 let token = Tokens::new(keys.clone(), settings).sign_access(&access_claims());
-                let token = token.unwrap();
+                let token = token.expect("a token");
                 assert!(beginning.text.len() >= BLOCK, "{issuer}: {}", beginning.text);
                 assert!(token.starts_with(&beginning.text), "{issuer}: {token}");
                 for end in 0..=token.len() {
