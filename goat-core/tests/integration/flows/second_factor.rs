@@ -25,6 +25,7 @@ on_every_store!(
     a_pending_sign_in_takes_five_answers,
     the_newest_five_of_a_user_can_be_answered,
     of_two_answers_at_once_one_opens_a_session,
+    a_dropped_answer_opens_one_session_at_most,
     a_pending_sign_in_opens_nothing_after_the_end_of_all_sessions,
     answers_count_in_the_limits_of_the_account,
     answers_count_in_the_limits_of_the_device,
@@ -329,6 +330,43 @@ async fn a_pending_sign_in_opens_nothing_after_the_end_of_all_sessions(backend: 
                     assert_eq!(harness.refresh(tokens).await.kind(), refused, "{case}");
                 }
             }
+        }
+    }
+}
+
+/// G2: an answer that is dropped at a store call, before or after it, leaves the sign-in pending, or has
+/// answered it; a second session opens in neither case.
+async fn a_dropped_answer_opens_one_session_at_most(backend: Backend) {
+    let harness = Harness::on(backend);
+    enrolled(&harness, "rehearsal").await;
+    let pending = hold(&harness, "rehearsal").await;
+    drop(harness.failpoints.take_calls());
+    answer(&harness, &pending, code()).await.expect("a session");
+    let mut calls = harness.failpoints.take_calls();
+    calls.retain(|call| *call != "roles.load");
+    let takes = calls.iter().position(|call| *call == "challenges.take").expect("it is taken");
+    for (place, call) in calls.iter().enumerate() {
+        for point in Point::ALL {
+            let case = format!("{call} {point:?}");
+            let name = format!("user{place}{point:?}").to_lowercase();
+            let user = enrolled(&harness, &name).await;
+            let pending = hold(&harness, &name).await;
+            let held = harness.failpoints.hold(call, point);
+            let (goat, first) = (harness.goat.clone(), pending.clone());
+            let dropped =
+                tokio::spawn(async move { goat.answer(&first, code(), &Origin::default()).await });
+            held.reached().await;
+            dropped.abort();
+            assert!(dropped.await.is_err(), "{case}");
+            held.release();
+            let again = answer(&harness, &pending, code()).await;
+            let is_pending = place < takes || (place == takes && point == Point::Entry);
+            assert_eq!(again.is_ok(), is_pending, "{case}");
+            let proof = harness.goat.vouch(user, Vouch::multi("smartcard")).await;
+            let other = harness.goat.open_session(proof.expect("a proof"), Origin::default()).await;
+            let me = harness.principal(&other.expect("a session").tokens).await;
+            let page = harness.goat.sessions().list(&me, PageRequest::default()).await;
+            assert!(page.expect("the store responds").items.len() <= 2, "{case}");
         }
     }
 }
