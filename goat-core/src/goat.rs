@@ -372,8 +372,8 @@ impl Goat {
         self.inner.context.authenticate_access_token(access_token)
     }
 
-    /// Returns the user and the rights behind an access token, for another service that asks by RFC 7662; `None`
-    /// if the token is not valid now, for whatever reason. A refresh token is not valid here, and is not used up.
+    /// Returns the user and the rights behind an access token or an API key, for another service that asks by RFC
+    /// 7662; `None` if it is not valid now, for any reason. A refresh token is not valid here, and is not used up.
     ///
     /// ```
     /// use goat_core::Permission;
@@ -394,19 +394,19 @@ impl Goat {
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`] if a store is unavailable.
-    pub async fn introspect(&self, token: &str) -> Result<Option<Introspection>> {
-        self.inner.context.introspect(token).await
+    pub async fn introspect(&self, token_or_key: &str) -> Result<Option<Introspection>> {
+        self.inner.context.introspect(token_or_key).await
     }
 
-    /// Ends the session of an access token, also of an expired one, or of a refresh token, for a client that
-    /// revokes its token by RFC 7009. Any other text, and a token that a change of the password replaced, change
+    /// Ends the session of an access token, also of an expired one, or of a refresh token, or revokes an API key,
+    /// for a client that revokes its token by RFC 7009. Any other text, and a token that a change of the password replaced, change
     /// nothing, and the result does not tell.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`] if a store is unavailable.
-    pub async fn revoke_token(&self, token: &str, origin: &Origin) -> Result<()> {
-        self.inner.context.revoke_token(token, origin).await
+    pub async fn revoke_token(&self, token_or_key: &str, origin: &Origin) -> Result<()> {
+        self.inner.context.revoke_token(token_or_key, origin).await
     }
 
     /// Whether this goat, or a clone of it, issued the principal. Another goat in the same process may

@@ -1,4 +1,4 @@
-//! Introspection (RFC 7662): whether a token is valid now, and the rights behind it.
+//! Introspection (RFC 7662): whether an access token or an API key is valid now, and the rights behind it.
 //!
 //! Invariant: it uses nothing up and changes nothing; a refresh token is never active.
 
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::access::{Permission, Role};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
-use crate::id::UserId;
+use crate::id::{Credential, KeyId, UserId};
 use crate::proof::Assurance;
 
 use super::Context;
 
-/// An active token, with the role and the permissions of its user as they are now.
+/// An active token or API key, with the role of its user, and with its permissions as they are now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Introspection {
@@ -20,28 +20,27 @@ pub struct Introspection {
     pub user: UserId,
     /// The user's role.
     pub role: Role,
-    /// The permissions that the token gives, in alphabetical order.
+    /// The permissions that the token or key gives, in alphabetical order.
     pub permissions: Vec<Permission>,
-    /// The client that the token was issued to.
-    pub client_id: String,
-    /// The time of issue.
+    /// The API key; `None` of a token.
+    pub key: Option<KeyId>,
+    /// The client that the token was issued to; `None` of a key.
+    pub client_id: Option<String>,
+    /// The time of issue, or of the key's creation.
     pub issued_at: Timestamp,
-    /// The expiry.
-    pub expires_at: Timestamp,
-    /// The time at which the user last authenticated for the session.
-    pub authenticated_at: Timestamp,
-    /// The methods of the session's proofs (RFC 8176).
+    /// The expiry; `None` of a key without an end.
+    pub expires_at: Option<Timestamp>,
+    /// The time at which the user last authenticated for the session; `None` of a key.
+    pub authenticated_at: Option<Timestamp>,
+    /// The methods of the session's proofs (RFC 8176); empty of a key.
     pub amr: Vec<String>,
-    /// The assurance of the session.
-    pub assurance: Assurance,
+    /// The assurance of the session; `None` of a key.
+    pub assurance: Option<Assurance>,
 }
 
 impl Context {
-    pub(crate) async fn introspect(self: &Arc<Self>, token: &str) -> Result<Option<Introspection>> {
-        let Ok(claims) = self.tokens.verify_access(token, self.time.now()) else {
-            return Ok(None);
-        };
-        let principal = match self.authenticate(token).await {
+    pub(crate) async fn introspect(self: &Arc<Self>, text: &str) -> Result<Option<Introspection>> {
+        let principal = match self.authenticate(text).await {
             Ok(principal) => principal,
             Err(error) => match error.kind() {
                 ErrorKind::InvalidToken | ErrorKind::TokenExpired | ErrorKind::SessionRevoked => {
@@ -50,17 +49,38 @@ impl Context {
                 _ => return Err(error),
             },
         };
-        let Some(assurance) = principal.assurance() else { return Ok(None) };
-        Ok(Some(Introspection {
-            user: principal.user(),
-            role: principal.role().clone(),
-            permissions: principal.permissions().to_vec(),
-            client_id: claims.client_id.clone(),
-            issued_at: claims.issued_at,
-            expires_at: claims.expires_at,
-            authenticated_at: claims.authenticated_at,
-            amr: claims.amr.clone(),
-            assurance,
+        let (user, role) = (principal.user(), principal.role().clone());
+        let (permissions, assurance) = (principal.permissions().to_vec(), principal.assurance());
+        let key = match principal.credential() {
+            Credential::Key(key) => key,
+            Credential::Session(_) => {
+                // The token may have expired since.
+                let claims = self.tokens.verify_access(text, self.time.now());
+                return Ok(claims.ok().map(|claims| Introspection {
+                    user,
+                    role,
+                    permissions,
+                    key: None,
+                    client_id: Some(claims.client_id.clone()),
+                    issued_at: claims.issued_at,
+                    expires_at: Some(claims.expires_at),
+                    authenticated_at: Some(claims.authenticated_at),
+                    amr: claims.amr.clone(),
+                    assurance,
+                }));
+            }
+        };
+        Ok(principal.key_created_at().map(|issued_at| Introspection {
+            user,
+            role,
+            permissions,
+            key: Some(key),
+            client_id: None,
+            issued_at,
+            expires_at: principal.expires_at(),
+            authenticated_at: None,
+            amr: Vec::new(),
+            assurance: None,
         }))
     }
 }

@@ -5,6 +5,7 @@
 //! - a key names no scope that its owner's role lacks at its creation;
 //! - a key of a session that ended meanwhile, or of a user that was suspended or deleted, is not created.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,8 +107,10 @@ impl Keys {
         principal.require_session()?;
         let context = Arc::clone(&self.context);
         let owner = principal.profile().clone();
-        run_to_completion(async move { context.revoke_key(&owner, id, owner.id.into()).await })
-            .await
+        run_to_completion(
+            async move { context.revoke_key(&owner, id, owner.id.into(), None).await },
+        )
+        .await
     }
 
     /// Revokes the keys of all users, and returns how many they were: the step after a restore of the
@@ -236,6 +239,7 @@ impl Context {
         owner: &User,
         id: KeyId,
         actor: EventActor,
+        address: Option<IpAddr>,
     ) -> Result<()> {
         if !self.stores.keys.revoke(owner.id, id).await? {
             return Err(ErrorKind::NotFound.into());
@@ -243,7 +247,7 @@ impl Context {
         // ATOMIC: before the caller responds.
         self.validator.key_revoked(owner.id, id).await;
         let event = Event::new(EventKind::KeyRevoked, self.time.now(), actor).about(owner);
-        self.observer.observe(&event.of_key(id));
+        self.observer.observe(&event.of_key(id).with_address(address));
         Ok(())
     }
 

@@ -149,7 +149,7 @@ impl Keys {
             };
             let written = context.write_as(&actor, owner, &NEEDS, None, &rule).await?;
             let owner = changed(written)?.1.user;
-            context.revoke_key(&owner, id, actor.event_actor()).await
+            context.revoke_key(&owner, id, actor.event_actor(), None).await
         })
         .await
     }

@@ -64,6 +64,7 @@ struct KeyFacts {
     id: KeyId,
     hash: KeyHash,
     scopes: Scopes,
+    created_at: Timestamp,
     /// The permissions of the rights; `None` for those of the role.
     permissions: Option<Box<[Permission]>>,
     /// Whether the user's store keeps the key too, so that a write of it sees a revocation.
@@ -117,8 +118,9 @@ impl Principal {
         let StoredKey { key, hash } = stored;
         let rights = key.scopes.rights(&user.role, &table);
         let permissions = key.scopes.permissions(&user.role, &table);
+        let (id, created_at) = (key.id, key.created_at);
         let presented =
-            KeyFacts { id: key.id, hash, scopes: key.scopes, permissions, is_with_owner };
+            KeyFacts { id, hash, scopes: key.scopes, created_at, permissions, is_with_owner };
         let presented = Presented::Key(Box::new(presented));
         let expires_at = key.expires_at;
         Self(Arc::new(Inner {
@@ -166,6 +168,16 @@ impl Principal {
     /// Whether the principal is that of a key with this hash of its secret.
     pub(super) fn has_hash(&self, hash: &KeyHash) -> bool {
         self.key_facts().is_some_and(|key| key.hash.is_same_as(hash))
+    }
+
+    /// Returns the expiry of the session or the API key, if it has one.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.0.expires_at
+    }
+
+    /// Returns the time at which an API key was created.
+    pub(super) fn key_created_at(&self) -> Option<Timestamp> {
+        self.key_facts().map(|key| key.created_at)
     }
 
     /// Returns the hash of the secret of an API key.

@@ -1,31 +1,61 @@
-//! Revocation of a token by its bearer (RFC 7009): ends the session of an access or refresh token.
+//! Revocation of a token or an API key by its bearer (RFC 7009): ends the session of an access or refresh
+//! token, or deletes the key.
 //!
 //! Invariants:
 //! - only a token that goat has signed ends a session, and only its own;
 //! - a token from before a replacement of the session's tokens ends nothing, as elsewhere;
+//! - a key is revoked by its whole text only, and a wrong secret costs and looks like an unknown key;
 //! - the result does not tell whether there was something to revoke.
 
 use std::sync::Arc;
 
+use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{SessionId, UserId};
+use crate::key::PresentedKey;
 use crate::session::Origin;
 
 use super::Context;
 
 impl Context {
-    pub(crate) async fn revoke_token(self: &Arc<Self>, token: &str, origin: &Origin) -> Result<()> {
-        let Some((user, session, epoch)) = self.session_of(token) else { return Ok(()) };
-        let read = self.validator.read_fresh(user, session).await;
-        let ended = match read.and_then(|principal| principal.of_token(epoch).map_err(Error::from))
-        {
-            Ok(principal) => self.logout(&principal, origin).await,
-            Err(error) => Err(error),
-        };
-        match ended {
-            Err(error) if error.kind() == ErrorKind::SessionRevoked => Ok(()),
-            ended => ended,
+    pub(crate) async fn revoke_token(self: &Arc<Self>, text: &str, origin: &Origin) -> Result<()> {
+        if self.settings.key_prefix.begins(text) {
+            return self.revoke_presented(text, origin).await;
         }
+        let Some((user, session, epoch)) = self.session_of(text) else { return Ok(()) };
+        let read = self.validator.read_fresh(user, session).await;
+        match read.and_then(|principal| principal.of_token(epoch).map_err(Error::from)) {
+            Ok(principal) => self.logout(&principal, origin).await,
+            Err(error) if error.kind() == ErrorKind::SessionRevoked => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Revokes the key of a text, also one that has expired, and one whose owner is suspended.
+    async fn revoke_presented(self: &Arc<Self>, text: &str, origin: &Origin) -> Result<()> {
+        let parsed = PresentedKey::parse(&self.settings.key_prefix, text);
+        let Some(presented) = parsed else { return Ok(()) };
+        // TIMING: a wrong secret takes no step more than an unknown key.
+        let found = self.stores.keys.find(presented.id()).await?;
+        let found = found.filter(|view| view.stored.hash.is_same_as(&presented.hash()));
+        let Some(view) = found else { return Ok(()) };
+        let key = view.stored.key;
+        let owner = match view.owner {
+            Some(state) => Some(state),
+            None => self.stores.users.state(key.owner).await?,
+        };
+        // A key without its owner counts as absent.
+        let Some(owner) = owner.map(|state| state.user) else { return Ok(()) };
+        let (context, address) = (Arc::clone(self), origin.address);
+        run_to_completion(async move {
+            let revoked = context.revoke_key(&owner, key.id, owner.id.into(), address).await;
+            match revoked {
+                // Revoked in the meantime.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                revoked => revoked,
+            }
+        })
+        .await
     }
 
     /// Returns user, session and session epoch of a token. An access token may have expired, since its client

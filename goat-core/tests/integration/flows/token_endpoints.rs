@@ -1,7 +1,11 @@
-//! Introspection and revocation of tokens, for other services and clients.
+//! Introspection and revocation of tokens and API keys, for other services and clients.
 
+use goat_core::auth::SignedIn;
+use goat_core::event::EventKind;
+use goat_core::key::{NewKey, Scopes};
 use goat_core::session::Origin;
-use goat_core::{ErrorKind, Permission, Secret, Status};
+use goat_core::testing::forged_key;
+use goat_core::{ErrorKind, KeyId, Permission, Secret, Status};
 
 use super::support::{
     Backend, Harness, OTHER_PASSWORD, Outcome as _, PASSWORD, on_every_store, system,
@@ -14,6 +18,10 @@ on_every_store!(
     an_expired_access_token_ends_its_session,
     a_replaced_token_ends_nothing,
     a_text_that_is_no_token_of_a_session_ends_nothing,
+    a_key_is_active_with_its_present_rights,
+    any_other_key_is_inactive_and_revokes_nothing,
+    a_key_is_revoked_by_its_text,
+    a_revoked_key_is_invalid_on_another_node,
 );
 
 async fn revoke(harness: &Harness, token: &Secret<String>) {
@@ -33,8 +41,10 @@ async fn introspection_shows_the_rights_of_now(backend: Backend) {
     let found = introspect().await.expect("an answer").expect("active");
     assert_eq!((found.user, found.role.as_str()), (ann.user.id, "client"));
     assert_eq!(found.permissions, []);
-    assert_eq!((found.client_id.as_str(), found.amr), ("goat", vec!["pwd".to_owned()]));
-    assert!(found.authenticated_at <= found.issued_at && found.issued_at < found.expires_at);
+    assert_eq!((found.client_id.as_deref(), found.key), (Some("goat"), None));
+    assert_eq!(found.amr, ["pwd"]);
+    assert!(found.authenticated_at <= Some(found.issued_at));
+    assert!(Some(found.issued_at) < found.expires_at);
 
     let users = harness.goat.users();
     users.change_role(system(), ann.user.id, harness.role("operator")).await.expect("promoted");
@@ -140,4 +150,94 @@ async fn a_text_that_is_no_token_of_a_session_ends_nothing(backend: Backend) {
         assert!(!is_active(&harness, &token).await);
     }
     harness.principal(&ann.tokens).await;
+}
+
+async fn key_of(harness: &Harness, owner: &SignedIn, scopes: Scopes) -> (KeyId, Secret<String>) {
+    let me = harness.principal(&owner.tokens).await;
+    let recent = harness.goat.require_recent(&me).await.expect("it is recent");
+    let new = NewKey { name: "a key".to_owned(), scopes, expires_in: None };
+    let created = harness.goat.keys().create(recent, new).await.expect("it is allowed");
+    (created.key.id, created.secret)
+}
+
+/// K1, K8: a key is introspected with the rights that it has now: those of its scopes that the role has.
+async fn a_key_is_active_with_its_present_rights(backend: Backend) {
+    let harness = Harness::on(backend);
+    let ann = harness.member("ann", "operator").await;
+    let scopes = Scopes::only(["user:read", "user:update"].map(Permission::new)).expect("scopes");
+    let (id, key) = key_of(&harness, &ann, scopes).await;
+    let introspect = async || harness.goat.introspect(key.expose()).await.expect("an answer");
+    let found = introspect().await.expect("active");
+    assert_eq!((found.user, found.role.as_str(), found.key), (ann.user.id, "operator", Some(id)));
+    assert_eq!(found.permissions, ["user:read", "user:update"].map(Permission::new));
+    assert_eq!((found.client_id, found.assurance, found.authenticated_at), (None, None, None));
+    assert!(found.amr.is_empty());
+    let lives = found.expires_at.expect("an end").since(found.issued_at);
+    assert_eq!(lives, harness.goat.settings().key_ttl.expect("a life"));
+
+    let users = harness.goat.users();
+    users.change_role(system(), ann.user.id, harness.role("client")).await.expect("demoted");
+    let found = introspect().await.expect("active");
+    assert_eq!((found.role.as_str(), found.permissions.len()), ("client", 0));
+    users.change_status(system(), ann.user.id, Status::Suspended).await.expect("suspended");
+    assert!(introspect().await.is_none());
+}
+
+/// K4, K8: a wrong secret, another prefix, a key that has expired or was revoked.
+async fn any_other_key_is_inactive_and_revokes_nothing(backend: Backend) {
+    let harness = Harness::on(backend);
+    let ann = harness.member("ann", "client").await;
+    let (_, key) = key_of(&harness, &ann, Scopes::Role).await;
+    let (_, other) = key_of(&harness, &ann, Scopes::Role).await;
+    for text in [forged_key(&key, &other), Secret::new(key.expose().replace("goat_", "acme_"))] {
+        assert!(!is_active(&harness, &text).await);
+        revoke(&harness, &text).await;
+        assert!(is_active(&harness, &key).await);
+    }
+    harness.advance(8760 * 3600);
+    assert!(!is_active(&harness, &key).await);
+}
+
+/// K2: a key revokes itself, also one that has expired or whose owner is suspended.
+async fn a_key_is_revoked_by_its_text(backend: Backend) {
+    let harness = Harness::on(backend);
+    for case in ["live", "expired", "suspended"] {
+        let ann = harness.member(&format!("ann-{case}"), "client").await;
+        let (id, key) = key_of(&harness, &ann, Scopes::Role).await;
+        let (other, _) = key_of(&harness, &ann, Scopes::Role).await;
+        match case {
+            "expired" => harness.advance(8760 * 3600),
+            "suspended" => {
+                let users = harness.goat.users();
+                let done = users.change_status(system(), ann.user.id, Status::Suspended).await;
+                done.expect("suspended");
+            }
+            _ => assert!(is_active(&harness, &key).await),
+        }
+        drop(harness.events.take());
+        revoke(&harness, &key).await;
+        let events = harness.events.take();
+        let [event] = events.as_slice() else { panic!("one event: {events:?}") };
+        assert_eq!((&event.kind, event.key), (&EventKind::KeyRevoked, Some(id)), "{case}");
+        assert_eq!(event.user, Some(ann.user.id));
+        assert!(!is_active(&harness, &key).await);
+        let stored = async |id| harness.stores.keys.find(id).await.expect("the store responds");
+        assert!(stored(id).await.is_none() && stored(other).await.is_some());
+        // Again is the same.
+        revoke(&harness, &key).await;
+    }
+}
+
+/// A key that is revoked by its text is invalid on another node too.
+async fn a_revoked_key_is_invalid_on_another_node(backend: Backend) {
+    let harness = Harness::on(backend);
+    let node = harness.second_node();
+    let ann = harness.member("ann", "client").await;
+    let (_, key) = key_of(&harness, &ann, Scopes::Role).await;
+    for _ in 0..2 {
+        node.authenticate_token(key.expose()).await.expect("a live key");
+    }
+    revoke(&harness, &key).await;
+    let outcome = node.authenticate_token(key.expose()).await;
+    assert_eq!(outcome.kind(), Some(ErrorKind::InvalidToken));
 }

@@ -114,3 +114,53 @@ async fn body_is_a_form_with_one_token() {
     let response = app.post(&path).bearer(&service.token).body(FORM, "token=x").send().await;
     assert_eq!((response.failure(), response.fields()), ((400, "validation"), vec!["token"]));
 }
+
+on_every_backend!(active_key_has_the_members_of_the_contract);
+
+/// K1, K8: the rights are those of now.
+async fn active_key_has_the_members_of_the_contract(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (service, ann) = (app.admin().await, app.operator().await);
+    let body = json!({"name": "a", "scopes": ["user:read"], "expires_in": 60});
+    let created = app.post("/api/v1/keys").bearer(&ann.token).json(&body).send().await;
+    let key = created.data()["key"].as_str().expect("the text").to_owned();
+    let response = introspect(&app, &service, &format!("token={key}")).await;
+    assert_eq!((response.status, response.header("cache-control")), (200, "no-store"));
+    let now = app.goat.time().now().as_seconds();
+    assert_eq!(
+        response.json,
+        json!({
+            "active": true,
+            "sub": ann.id.to_string(),
+            "scope": "user:read",
+            "exp": now + 60,
+            "iat": now,
+            "goat_role": "operator",
+            "goat_key": created.data()["id"],
+        })
+    );
+    let demote = format!("{}/change-role", ann.path());
+    let body = json!({"role": "client"});
+    let demoted = app.patch(&demote).bearer(&service.token).json(&body).send().await;
+    assert_eq!(demoted.status, 200);
+    let response = introspect(&app, &service, &format!("token={key}")).await;
+    assert_eq!((&response.json["active"], response.json.get("scope")), (&json!(true), None));
+    app.clock.advance(std::time::Duration::from_secs(60));
+    let response = introspect(&app, &service, &format!("token={key}")).await;
+    assert_eq!(response.body, br#"{"active":false}"#.as_slice());
+}
+
+/// A service asks with a key of its own.
+#[tokio::test]
+async fn key_with_the_permission_introspects() {
+    let app = TestApp::new().await;
+    let (admin, ann) = (app.admin().await, app.client().await);
+    let form = format!("token={}", ann.token);
+    for (scopes, expected) in [(json!(["token:introspect"]), 200), (json!(["user:read"]), 403)] {
+        let body = json!({"name": "a service", "scopes": scopes});
+        let created = app.post("/api/v1/keys").bearer(&admin.token).json(&body).send().await;
+        let key = created.data()["key"].as_str().expect("the text");
+        let response = app.post(PATH).bearer(key).body(FORM, form.clone()).send().await;
+        assert_eq!(response.status, expected, "{scopes}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use goat_core::Quota;
+use goat_core::testing::forged_key;
 use serde_json::json;
 
 use crate::backends::on_every_backend;
@@ -119,4 +120,34 @@ async fn revocation_counts_in_the_public_limit() {
     assert_eq!(refused.failure(), (429, "rate-limited"));
     assert_eq!(refused.header("ratelimit"), "\"public\";r=0;t=60");
     assert_eq!(app.get("/.well-known/jwks.json").send().await.status, 429);
+}
+
+on_every_backend!(key_is_revoked_by_its_text);
+
+/// K2: the one change of keys that a key makes, and of itself only. A wrong secret changes nothing, and looks
+/// alike.
+async fn key_is_revoked_by_its_text(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let user = app.client().await;
+    let create = async || {
+        let body = json!({"name": "a", "scopes": "*"});
+        let created = app.post("/api/v1/keys").bearer(&user.token).json(&body).send().await;
+        created.data()["key"].as_str().expect("the text").to_owned()
+    };
+    let (key, other) = (create().await, create().await);
+    let works = async |key: &str| app.get("/api/v1/user").bearer(key).send().await.status == 200;
+    assert!(works(&key).await && works(&other).await);
+    let forged = forged_key(&key.as_str().into(), &other.as_str().into());
+    let (id, _) = key["goat_".len()..].split_at(26);
+    for text in [forged.expose(), &key[..key.len() - 1], &key.to_uppercase(), id] {
+        assert_done(&revoke(&app, &format!("token={text}")).await, text);
+    }
+    assert!(works(&key).await);
+    for again in [false, true] {
+        assert_done(&revoke(&app, &format!("token={key}")).await, &format!("again: {again}"));
+        assert!(!works(&key).await);
+    }
+    assert!(works(&other).await);
+    let listed = app.get("/api/v1/keys").bearer(&user.token).send().await;
+    assert_eq!(listed.json["meta"]["total"], 1);
 }

@@ -111,6 +111,7 @@ replayed![
     tokens::introspection_and_revocation(AS_IS),
     keys::own_keys(|setup| setup.goat.keys_per_user = 3),
     keys::keys_of_service_accounts(AS_IS),
+    keys::use_of_keys(AS_IS),
     sessions::list_and_revoke_sessions(AS_IS),
     sessions::session_limit(|setup| setup.goat.sessions_per_user = 3),
     users::user_administration(AS_IS),

@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use goat_core::{Goat, Permission};
+use goat_core::auth::Assurance;
+use goat_core::{Goat, Permission, Timestamp};
 use goat_tower::Problem;
 use http::StatusCode;
 use serde::Serialize;
@@ -11,41 +12,41 @@ use utoipa::ToSchema;
 use crate::api::extract::{NoQuery, TokenForm};
 use crate::api::view::json;
 
-/// The token of a form. Other parameters are ignored.
+/// The token or API key of a form. Other parameters are ignored.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the form; `TokenForm` reads it")]
 pub(crate) struct TokenFormBody {
-    /// The token.
+    /// The token or API key.
     #[schema(min_length = 1)]
     token: String,
 }
 
-/// Whether a token is active; the other members are present if it is, where they apply.
+/// Whether a token or an API key is active; the other members are present if it is, where they apply.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Introspection {
-    /// Whether the token is valid now.
+    /// Whether it is valid now.
     active: bool,
     /// The id of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>, example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
     sub: Option<String>,
-    /// The permissions that the token gives now, separated by spaces.
+    /// The permissions that it gives now, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>, example = "report:read user:read")]
     scope: Option<String>,
-    /// The client that the token was issued to.
+    /// The client that the token was issued to; absent of an API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>, example = "goat")]
     client_id: Option<String>,
-    /// The expiry, in seconds since 1970.
+    /// The expiry, in seconds since 1970; absent of an API key without an end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<i64>)]
     exp: Option<i64>,
-    /// The time of issue, in seconds since 1970.
+    /// The time of issue, or of the key's creation, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<i64>)]
     iat: Option<i64>,
-    /// The assurance of the session.
+    /// The assurance of the session; absent of an API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>, example = "single")]
     acr: Option<&'static str>,
@@ -61,6 +62,10 @@ pub(crate) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>, example = "client")]
     goat_role: Option<String>,
+    /// The id of the API key; absent of an access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = Option<String>, example = "01KDWMBY00C8X0F4ZCV7J3T9QH")]
+    goat_key: Option<String>,
 }
 
 impl From<goat_core::auth::Introspection> for Introspection {
@@ -71,13 +76,14 @@ impl From<goat_core::auth::Introspection> for Introspection {
             sub: Some(found.user.to_string()),
             // Of RFC 6749's grammar, which has no empty scope.
             scope: Some(scope.join(" ")).filter(|scope| !scope.is_empty()),
-            client_id: Some(found.client_id),
-            exp: Some(found.expires_at.as_seconds()),
+            client_id: found.client_id,
+            exp: found.expires_at.map(Timestamp::as_seconds),
             iat: Some(found.issued_at.as_seconds()),
-            acr: Some(found.assurance.as_str()),
+            acr: found.assurance.map(Assurance::as_str),
             amr: found.amr,
-            auth_time: Some(found.authenticated_at.as_seconds()),
+            auth_time: found.authenticated_at.map(Timestamp::as_seconds),
             goat_role: Some(found.role.as_str().to_owned()),
+            goat_key: found.key.map(|key| key.to_string()),
         }
     }
 }
@@ -90,9 +96,9 @@ impl IntoResponse for Introspection {
 
 /// Introspect a token
 ///
-/// Tells another service whether an access token is valid now, and the rights behind it (RFC 7662). Role and
-/// permissions are those of now, not of the token's issue. Anything else, refresh tokens included, is
-/// `{"active": false}`, without a reason.
+/// Tells another service whether an access token or an API key is valid now, and the rights behind it (RFC
+/// 7662). Role and permissions are those of now, not of the token's issue, and of a key those of its scopes.
+/// Anything else, refresh tokens included, is `{"active": false}`, without a reason.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/introspect",

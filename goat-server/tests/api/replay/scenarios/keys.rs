@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::replay::run::{Run, text};
+use crate::replay::run::{Run, User, text};
 
 const KEYS: &str = "/api/v1/keys";
 const USER: &str = "/api/v1/user";
@@ -39,6 +39,41 @@ pub(crate) async fn own_keys(run: &mut Run) {
     run.send(&create, &oli, json!({"name": "late", "scopes": "*"})).await;
     run.wait(100);
     run.get(KEYS, &oli).await;
+}
+
+/// Use, introspection and revocation of a key.
+pub(crate) async fn use_of_keys(run: &mut Run) {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let boss = run.member("boss", "admin").await;
+    let oli = run.member("oli", "operator").await;
+    let body = json!({"name": "a key", "scopes": ["user:read"], "expires_in": 200});
+    let created = run.send(&format!("POST {KEYS}"), &oli, body).await;
+    let (id, key) = (text(&created.data()["id"]), text(&created.data()["key"]));
+    let program = User { access: key.clone(), ..oli.clone() };
+    let form = format!("token={key}");
+    for revoked in [false, true] {
+        for line in ["GET /api/v1/user", "GET /api/v1/user/list", "GET /api/v1/auth/verify"] {
+            run.call(line).by(&program).send().await;
+        }
+        run.call(&format!("GET {KEYS}")).by(&program).send().await;
+        run.call(&format!("DELETE {KEYS}/{id}")).by(&program).send().await;
+        for by in [&boss, &oli, &program] {
+            run.call("POST /api/v1/auth/introspect").by(by).text(FORM, &form).send().await;
+        }
+        if !revoked {
+            run.call("POST /api/v1/auth/revoke").text(FORM, &form).send().await;
+        }
+    }
+    run.get(KEYS, &oli).await;
+    let body = json!({"name": "a short life", "scopes": "*", "expires_in": 60});
+    let created = run.send(&format!("POST {KEYS}"), &oli, body).await;
+    let program = User { access: text(&created.data()["key"]), ..oli.clone() };
+    run.get(USER, &program).await;
+    let body = json!({"role": "client"});
+    run.send(&format!("PATCH {USER}/{}/change-role", oli.id), &boss, body).await;
+    run.get(USER, &program).await;
+    run.wait(60);
+    run.get(USER, &program).await;
 }
 
 pub(crate) async fn keys_of_service_accounts(run: &mut Run) {
