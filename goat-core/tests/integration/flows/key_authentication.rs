@@ -160,13 +160,20 @@ async fn keys_can_be_disabled_and_expire(backend: Backend) {
 
 #[tokio::test]
 async fn disabled_keys_are_rejected_without_a_store() {
-    let harness = Harness::with(Backend::memory(), |settings| settings.keys = false);
+    use goat_core::Settings;
+    use goat_core::token::TokenKeys;
+
+    let (stores, failpoints) = goat_core::testing::Failpoints::over(Stores::memory());
+    let harness = Harness::on(Backend::over(stores.clone()));
     let ann = harness.member("ann", "client").await;
     let created = key(&harness, &ann, Scopes::Role).await;
-    drop(harness.failpoints.take_calls());
-    let outcome = by_key(&harness.goat, &created).await;
+    let settings = Settings { keys: false, ..Settings::default() };
+    let disabled = Goat::builder(stores, TokenKeys::generate()).settings(settings).build();
+    let disabled = disabled.expect("good settings");
+    drop(failpoints.take_calls());
+    let outcome = by_key(&disabled, &created).await;
     assert_eq!(outcome.kind(), Some(ErrorKind::InvalidToken));
-    assert!(harness.failpoints.take_calls().is_empty());
+    assert!(failpoints.take_calls().is_empty());
 }
 
 /// A change after which a key must have other rights, or none.
