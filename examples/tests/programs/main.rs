@@ -1,6 +1,7 @@
 //! Runs each example as a process with a database of its own, and sends requests like a client.
 
 mod cookies;
+mod keys;
 mod many_nodes;
 mod mounted;
 mod offline;

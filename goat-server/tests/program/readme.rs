@@ -6,6 +6,7 @@ use crate::support::process::Program;
 
 const README: &str = include_str!("../../../README.md");
 const FIRST_SESSION: &str = include_str!("../../guide/first-session.md");
+const KEYS: &str = include_str!("../../guide/keys.md");
 
 /// Runs the first shell block of a document against a new server. Returns the status of each request
 /// and the bodies.
@@ -51,4 +52,16 @@ fn first_session_of_the_guide_works_as_written() {
          list users, sign out, rejected:\n{bodies}"
     );
     assert!(bodies.contains(r#""code":"session-revoked""#), "{bodies}");
+}
+
+/// K2: the key calls, manages no keys, and revokes itself.
+#[test]
+fn session_of_the_guide_to_keys_works_as_written() {
+    let (statuses, bodies) = run(KEYS);
+    assert_eq!(
+        statuses,
+        ["201", "200", "201", "200", "403", "200", "200", "401"],
+        "sign up, sign in, create, use, refused, list, revoke, rejected:\n{bodies}"
+    );
+    assert!(bodies.contains(r#""code":"session-required""#), "{bodies}");
 }

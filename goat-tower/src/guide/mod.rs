@@ -70,6 +70,51 @@
 //!
 //! The example `vouch` is a complete application, which creates a user without a password at the first
 //! sign-in.
+//!
+//! # Calls by programs
+//!
+//! [`authenticate`](crate::GoatExt::authenticate) accepts an API key in place of an access token: a credential that a
+//! user creates for a program, with a part of the user's rights. Handlers, permissions and limits per user stay as
+//! they are. A change of the role, a suspension and a revocation are in force for keys as for sessions. Changes of
+//! the user's own credentials take a [`RecentPrincipal`](crate::RecentPrincipal), which a key never is.
+//!
+//! ```
+//! use goat_core::key::{NewKey, Scopes};
+//! use goat_core::testing::TestGoat;
+//! use goat_core::{Credential, Permission};
+//! use goat_tower::{GoatExt, Principal};
+//! use http::{Request, Response};
+//! use http_body_util::Empty;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! const READ: Permission = Permission::new("report:read");
+//! const WRITE: Permission = Permission::new("report:write");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let test = TestGoat::new();
+//! let alice = test.sign_in("alice", [READ, WRITE]).await;
+//! let me = test.goat.authenticate_token(alice.access_token()).await?;
+//! let recent = test.goat.require_recent(&me).await?;
+//! let new = NewKey { name: "nightly".into(), scopes: Scopes::only([READ])?, expires_in: None };
+//! let key = test.goat.keys().create(recent, new).await?.secret;
+//!
+//! let reports = service_fn(async |request: Request<()>| {
+//!     let me = Principal::of(request.extensions()).expect("an authenticated request");
+//!     assert!(matches!(me.credential(), Credential::Key(_)));
+//!     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+//! });
+//! let bearer = format!("Bearer {}", key.expose());
+//! for (permission, expected) in [(READ, 200), (WRITE, 403)] {
+//!     let service = test.goat.require(permission).layer(reports.clone());
+//!     let request = Request::builder().header("authorization", &bearer).body(())?;
+//!     assert_eq!(test.goat.authenticate().layer(service).oneshot(request).await?.status(), expected);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The example `keys` is a complete application.
 
 /// Migrating from axum-login and tower-sessions.
 #[doc = include_str!("axum_login.md")]
