@@ -293,7 +293,7 @@ impl Shard {
         let before = entries.len();
         match credential {
             Some(number) => {
-                entries.retain(|entry| entry.principal.credential().as_u128() != number)
+                entries.retain(|entry| entry.principal.credential().as_u128() != number);
             }
             None => entries.clear(),
         }

@@ -74,7 +74,8 @@ async fn keys_are_refused_where_only_a_session_acts() {
             }
         }
         let mut expected: Vec<_> = SESSION_ONLY.into_iter().chain([OPEN_SESSION]).collect();
-        (expected.sort_unstable(), refused.sort_unstable());
+        expected.sort_unstable();
+        refused.sort_unstable();
         assert_eq!(refused, expected);
     }
 }
