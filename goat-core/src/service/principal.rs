@@ -207,6 +207,12 @@ impl Principal {
         }
     }
 
+    /// Returns the scopes of an API key; `None` of a session.
+    #[must_use]
+    pub fn scopes(&self) -> Option<&Scopes> {
+        self.key_facts().map(|key| &key.scopes)
+    }
+
     /// Returns the session; `None` of an API key.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {

@@ -2,6 +2,7 @@
 //!
 //! Feature `testing`. It only adds: production code accepts nothing that is made here.
 
+mod api_key;
 pub mod challenges;
 mod clock;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub mod stored;
 mod time;
 pub mod users;
 
+pub use api_key::TestKey;
 pub use clock::ManualClock;
 pub use factors::TestFactors;
 pub use failpoints::{Failpoints, HeldCall, Point};

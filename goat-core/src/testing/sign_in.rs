@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::panic::Location;
 
 use serde_json::Value;
+use tokio::sync::MutexGuard;
 
 use crate::access::{Permission, Role, RoleSummary};
 use crate::error::ErrorKind;
@@ -103,6 +104,10 @@ impl Goat {
 }
 
 impl Testing {
+    pub(super) fn goat(&self) -> &Goat {
+        &self.goat
+    }
+
     /// Signs in a user whose role has exactly these permissions, the lowest such role: usually the
     /// lowest of all for no permissions, and the highest for `full_access`.
     ///
@@ -202,22 +207,29 @@ async fn sign_in(
     name: &str,
     wanted: &BTreeSet<Permission>,
 ) -> Result<TestUser, String> {
-    let _turn = goat.spare_roles().turn.lock().await;
+    let (_turn, role) = role_with(goat, wanted).await?;
+    sign_in_as(goat, name, role.as_str()).await
+}
+
+/// Returns a role with exactly these permissions. Until the guard is dropped no other call takes a spare
+/// role: the role is taken once a user has it.
+pub(super) async fn role_with<'a>(
+    goat: &'a Goat,
+    wanted: &BTreeSet<Permission>,
+) -> Result<(MutexGuard<'a, ()>, Role), String> {
+    let turn = goat.spare_roles().turn.lock().await;
     let roles = goat.roles().list().await.map_err(because("cannot read the roles"))?;
     let has_them = |role: &&RoleSummary| reduced(role.permissions.clone()) == *wanted;
-    let role = match roles.iter().find(has_them) {
-        Some(summary) => summary.role.clone(),
-        None => {
-            let role = free(goat, &roles).await?.ok_or_else(|| no_role(goat, wanted, &roles))?;
-            for permission in wanted {
-                let actor = Actor::system("a test signs a user in");
-                let granted = goat.roles().grant(actor, role.as_str(), permission.clone()).await;
-                granted.map_err(because("cannot grant permissions to a spare role"))?;
-            }
-            role
-        }
-    };
-    sign_in_as(goat, name, role.as_str()).await
+    if let Some(summary) = roles.iter().find(has_them) {
+        return Ok((turn, summary.role.clone()));
+    }
+    let role = free(goat, &roles).await?.ok_or_else(|| no_role(goat, wanted, &roles))?;
+    for permission in wanted {
+        let actor = Actor::system("a test needs a role");
+        let granted = goat.roles().grant(actor, role.as_str(), permission.clone()).await;
+        granted.map_err(because("cannot grant permissions to a spare role"))?;
+    }
+    Ok((turn, role))
 }
 
 async fn sign_in_as(goat: &Goat, name: &str, role: &str) -> Result<TestUser, String> {
@@ -324,7 +336,7 @@ fn listed<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> String {
 }
 
 /// The smallest set of permissions with the same effect.
-fn reduced(permissions: impl IntoIterator<Item = Permission>) -> BTreeSet<Permission> {
+pub(super) fn reduced(permissions: impl IntoIterator<Item = Permission>) -> BTreeSet<Permission> {
     let all = BTreeSet::from_iter(permissions);
     if all.contains(&Permission::FULL_ACCESS) {
         return BTreeSet::from([Permission::FULL_ACCESS]);
@@ -348,6 +360,6 @@ fn password(policy: &PasswordPolicy) -> String {
     PASSWORD.chars().cycle().take(length).collect()
 }
 
-fn because<E: Display>(what: &'static str) -> impl Fn(E) -> String {
+pub(super) fn because<E: Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }

@@ -33,6 +33,8 @@ pub(crate) use waiting::{Authenticated, Waiting};
 /// - A request without credentials is rejected with 401 `unauthenticated`, unless authentication is
 ///   [`optional`]. An invalid token is always a 401, two `Authorization` headers are a 400, and a
 ///   store that does not respond is a 503.
+/// - An API key of the `Authorization` header is accepted like a token, unless [`keys`] says otherwise;
+///   one in a cookie is an invalid token.
 /// - With [`Cookies::renew`], the session of an expired access cookie is renewed within the request.
 /// - Every response to a request that carries an `Authorization` header, or the cookie, gets
 ///   `Cache-Control: no-store` in place of its own.
@@ -69,18 +71,22 @@ pub(crate) use waiting::{Authenticated, Waiting};
 /// ```
 ///
 /// [`cookies`]: AuthenticateLayer::cookies
+/// [`keys`]: AuthenticateLayer::keys
 /// [`optional`]: AuthenticateLayer::optional
 #[derive(Clone)]
 pub struct AuthenticateLayer<S = Goat> {
     source: S,
     optional: bool,
     cookies: Option<Cookies>,
+    /// Whether API keys are accepted.
+    keys: bool,
     renderer: Arc<dyn RenderDenial>,
 }
 
 impl<S: Source> AuthenticateLayer<S> {
     pub(crate) fn new(source: S) -> Self {
-        Self { source, optional: false, cookies: None, renderer: Arc::new(ProblemDetails) }
+        let renderer = Arc::new(ProblemDetails);
+        Self { source, optional: false, cookies: None, keys: true, renderer }
     }
 
     /// Allows requests without credentials, without a principal. An invalid token is still rejected.
@@ -133,7 +139,7 @@ impl<S: Source> AuthenticateLayer<S> {
         }
         let principal = match identity? {
             Identity::Pending(pending) => return Ok(Check::Wait(Waiting::Validate(pending))),
-            Identity::Known(principal) => Some(principal),
+            Identity::Known(principal) => Some(self.admit(principal)?),
             Identity::Anonymous if self.optional => None,
             Identity::Anonymous => return Err(Denial::new(ErrorKind::Unauthenticated.into())),
         };
@@ -160,7 +166,9 @@ impl<S: Source> AuthenticateLayer<S> {
         outcome: Authenticated<S>,
     ) -> Result<S::Principal, Denial> {
         let (outcome, cookies) = match (outcome, &self.cookies) {
-            (Authenticated::Validated(outcome), _) => return outcome.map_err(Denial::new),
+            (Authenticated::Validated(outcome), _) => {
+                return outcome.map_err(Denial::new).and_then(|principal| self.admit(principal));
+            }
             (Authenticated::Renewed(outcome), None) => {
                 return outcome.map(|(principal, _)| principal).map_err(Denial::new);
             }
@@ -181,6 +189,15 @@ impl<S: Source> AuthenticateLayer<S> {
         }
     }
 
+    /// Rejects an API key where keys are not accepted.
+    fn admit(&self, principal: S::Principal) -> Result<S::Principal, Denial> {
+        if self.keys || !S::is_key(&principal) {
+            Ok(principal)
+        } else {
+            Err(Denial::new(ErrorKind::SessionRequired.into()))
+        }
+    }
+
     /// Sets `Cache-Control: no-store` on the response if the request carries credentials.
     pub(crate) fn forbid_caching(&self, request: &Parts, headers: &mut ResponseHeaders) {
         headers.forbid_caching(request, self.cookies.as_ref());
@@ -191,11 +208,24 @@ impl<S: Source> AuthenticateLayer<S> {
     }
 }
 
+/// Over a `Goat`: an offline verifier accepts no API keys.
+impl AuthenticateLayer {
+    /// Whether API keys are accepted, as they are by default. If not, a valid key is rejected with 403
+    /// `session-required`, on every route that the layer is around.
+    ///
+    /// [`Requirement::person`](crate::Requirement::person) is for single routes.
+    #[must_use]
+    pub fn keys(mut self, accepted: bool) -> Self {
+        self.keys = accepted;
+        self
+    }
+}
+
 impl<S> fmt::Debug for AuthenticateLayer<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = formatter.debug_struct("AuthenticateLayer");
         debug.field("optional", &self.optional).field("cookies", &self.cookies);
-        debug.finish_non_exhaustive()
+        debug.field("keys", &self.keys).finish_non_exhaustive()
     }
 }
 

@@ -40,6 +40,9 @@ pub trait Source: Clone + Send + Sync + 'static {
         place: Place,
     ) -> Result<Result<Self::Principal, Error>, Self::Pending>;
 
+    /// Whether a principal is of an API key.
+    fn is_key(principal: &Self::Principal) -> bool;
+
     /// Starts a renewal; `None` if the source has no sessions.
     fn renew(&self, refresh_token: Secret<String>, origin: Origin) -> Option<Self::Renewal>;
 
@@ -103,6 +106,10 @@ impl Source for Goat {
         }
     }
 
+    fn is_key(principal: &Principal) -> bool {
+        principal.session().is_none()
+    }
+
     fn renew(&self, refresh_token: Secret<String>, origin: Origin) -> Option<Self::Renewal> {
         let goat = self.clone();
         Some(Box::pin(async move {
@@ -147,6 +154,10 @@ impl Source for Verifier {
         _: Place,
     ) -> Result<Result<TokenPrincipal, Error>, Self::Pending> {
         Ok(self.verify(token))
+    }
+
+    fn is_key(_: &TokenPrincipal) -> bool {
+        false
     }
 
     fn renew(&self, _: Secret<String>, _: Origin) -> Option<Self::Renewal> {

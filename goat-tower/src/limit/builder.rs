@@ -42,8 +42,8 @@ impl LimitLayer {
         self.by(Part::User)
     }
 
-    /// Counts by session: each login of a user separately, across token refreshes. The default name is
-    /// `session`.
+    /// Counts by session: each login of a user separately, across token refreshes. An API key counts like a
+    /// session of its own. The default name is `session`.
     ///
     /// A new login has another session; [`by_user`](Self::by_user) bounds a user, and treats anonymous
     /// requests and a missing layer in the same way.
@@ -56,7 +56,27 @@ impl LimitLayer {
         self.by(Part::Session)
     }
 
-    /// Counts by access token, before it is verified. The default name is `token`.
+    /// Counts by API key. The default name is `key`.
+    ///
+    /// Requests of sessions and anonymous ones are not counted. The owner of keys can create more of them:
+    /// [`by_user`](Self::by_user) bounds all credentials of a user together. If no layer has authenticated
+    /// the request the response is a 500.
+    ///
+    /// ```
+    /// use goat_core::Quota;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::GoatExt;
+    ///
+    /// let goat = TestGoat::new().goat;
+    /// let limit = goat.limit(Quota::per_second(10)).by_key();
+    /// assert_eq!(limit.to_string(), r#"limit "key": 10 per second, counted by API key"#);
+    /// ```
+    #[must_use]
+    pub fn by_key(self) -> Self {
+        self.by(Part::ApiKey)
+    }
+
+    /// Counts by access token or API key, before it is verified. The default name is `token`.
     ///
     /// This is a cheap defence against floods with one token from many addresses: outside of
     /// [`authenticate`](crate::GoatExt::authenticate), it rejects before a signature is checked. Only a hash

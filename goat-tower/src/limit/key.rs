@@ -38,6 +38,7 @@ pub(super) enum Part {
     Address,
     User,
     Session,
+    ApiKey,
     /// From the `Authorization` header, and from a cookie if enabled.
     Token(Option<Cookies>),
     Header(HeaderName),
@@ -142,6 +143,7 @@ impl Part {
             Self::Address => "address",
             Self::User => "user",
             Self::Session => "session",
+            Self::ApiKey => "key",
             Self::Token(_) => "token",
             Self::Header(_) => "header",
             Self::Path(_) => "path",
@@ -191,6 +193,10 @@ impl Part {
             Self::Session => signed_in(request)?.map(|(_, credential)| match credential {
                 Credential::Session(session) => LimitKey::session(counter, session),
                 Credential::Key(key) => LimitKey::api_key(counter, key),
+            }),
+            Self::ApiKey => signed_in(request)?.and_then(|(_, credential)| match credential {
+                Credential::Key(key) => Some(LimitKey::api_key(counter, key)),
+                Credential::Session(_) => None,
             }),
             Self::Token(cookies) => match access_token(request, cookies.as_ref()) {
                 Ok(None) => None,
@@ -242,7 +248,7 @@ fn signed_in(request: &Parts) -> Result<Option<(UserId, Credential)>, Error> {
         }
         None if request.extensions.get::<Anonymous>().is_some() => Ok(None),
         None => Err(layer_order_error(
-            "a limit counts by user or session, but no layer has authenticated the request: put it \
+            "a limit counts by user, session or API key, but no layer has authenticated the request: put it \
              inside of goat.authenticate(): after it in a ServiceBuilder, before it in the .layer(..) \
              calls of a Router",
         )),
@@ -265,6 +271,7 @@ impl fmt::Display for Part {
         match self {
             Self::Header(name) => write!(formatter, "header {name}"),
             Self::Path(_) => formatter.write_str("path template"),
+            Self::ApiKey => formatter.write_str("API key"),
             Self::Custom(_) => formatter.write_str("custom key"),
             other => formatter.write_str(other.name()),
         }

@@ -72,7 +72,8 @@ use key::{By, Counted};
 /// |---|---|---|---|
 /// | [`by_address`](Self::by_address) (default) | client address, and IPv6 /48 | | many networks |
 /// | [`by_user`](Self::by_user) | user | anonymous requests | another sign-up |
-/// | [`by_session`](Self::by_session) | session | anonymous requests | another login |
+/// | [`by_session`](Self::by_session) | session, or API key | anonymous requests | another login |
+/// | [`by_key`](Self::by_key) | API key | sessions, anonymous requests | another key |
 /// | [`by_token`](Self::by_token), [`by_token_or_cookie`](Self::by_token_or_cookie) | unverified access token | requests without a token | refresh; made-up tokens |
 /// | [`by_header`](Self::by_header) | value of a header | requests without it | another value |
 /// | [`by_path_template`](Self::by_path_template) | route | | another route |

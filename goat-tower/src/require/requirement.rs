@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::auth::Assurance;
+use goat_core::key::Scopes;
 use goat_core::{Error, ErrorKind, Permission, Principal, Role, Roles, Timestamp};
 
 use super::TokenRequirement;
@@ -56,6 +57,8 @@ pub(super) enum LiveCondition {
     /// A role that the goat does not have: no user has it, even according to the database.
     UnknownRole(Role),
     Predicate(Predicate),
+    /// The credential is a session.
+    Person,
     Proof(ProofCondition),
 }
 
@@ -67,18 +70,30 @@ pub(super) struct Predicate {
 }
 
 impl LiveCondition {
+    /// Whether only a session can satisfy it.
+    fn is_of_session(&self) -> bool {
+        matches!(self, Self::Person | Self::Proof(_))
+    }
+
     fn holds(&self, principal: &Principal, now: Timestamp) -> bool {
         match self {
             Self::Permission(permission) => principal.may(permission),
-            Self::Role(role) => principal.role() == role,
+            // Scopes name permissions, so a key with scopes has none of the roles.
+            Self::Role(role) => principal.role() == role && has_whole_role(principal),
             Self::UnknownRole(_) => false,
             Self::Predicate(predicate) => (predicate.function)(principal),
+            Self::Person => principal.session().is_some(),
             Self::Proof(ProofCondition::Recent(within)) => principal.is_recent(*within, now),
             Self::Proof(ProofCondition::MultiFactor) => {
                 principal.assurance() == Some(Assurance::Multi)
             }
         }
     }
+}
+
+/// Whether the principal has all rights of its role: a session, or a key whose scopes are the role.
+fn has_whole_role(principal: &Principal) -> bool {
+    principal.scopes().is_none_or(|scopes| *scopes == Scopes::Role)
 }
 
 impl Condition for LiveCondition {
@@ -111,6 +126,7 @@ impl fmt::Display for LiveCondition {
             Self::Role(role) => write!(formatter, "role {role}"),
             Self::UnknownRole(role) => write!(formatter, "unknown role {role}"),
             Self::Predicate(predicate) => formatter.write_str(&predicate.name),
+            Self::Person => formatter.write_str("person"),
             Self::Proof(proof) => proof.fmt(formatter),
         }
     }
@@ -139,7 +155,7 @@ impl Requirement {
     }
 
     /// Requires exactly this role, not a higher one; require a permission where several roles may have
-    /// it. Roles come from [`Roles::get`], so that a misspelt name is found at startup. A role that the
+    /// it. An API key satisfies it only if its scopes are all rights of the role. Roles come from [`Roles::get`], so that a misspelt name is found at startup. A role that the
     /// goat does not have rejects every request, even if the database has it, and is logged as an error
     /// when the layer is made.
     #[must_use]
@@ -257,6 +273,43 @@ impl Requirement {
         Self(Rule::Condition(LiveCondition::Proof(ProofCondition::MultiFactor)))
     }
 
+    /// Requires a session, which a person began by signing in: an API key does not satisfy it.
+    ///
+    /// If nothing else is missing, the rejection is a 403 `session-required`. The conditions on proofs
+    /// reject keys in the same way, since a key has none and cannot step up. To reject keys on a whole
+    /// router, see [`AuthenticateLayer::keys`](crate::AuthenticateLayer::keys).
+    ///
+    /// ```
+    /// use goat_core::Permission;
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::{GoatExt, Requirement};
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Empty;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// const SIGN: Permission = Permission::new("contract:sign");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = TestGoat::new();
+    /// let alice = test.sign_in("alice", [SIGN]).await;
+    /// let key = test.service("backup", [SIGN]).await;
+    /// let layer = test.goat.require(Requirement::from(SIGN).and(Requirement::person()));
+    /// let service = layer.layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Empty::<&[u8]>::new()))
+    /// }));
+    /// let request = |bearer| Request::builder().header("authorization", bearer).body(());
+    /// assert_eq!(service.clone().oneshot(request(alice.bearer())?).await?.status(), StatusCode::OK);
+    /// let rejected = service.oneshot(request(key.bearer())?).await?;
+    /// assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn person() -> Self {
+        Self(Rule::Condition(LiveCondition::Person))
+    }
+
     /// Requires both.
     #[must_use]
     pub fn and(self, other: impl Into<Self>) -> Self {
@@ -275,15 +328,17 @@ impl Requirement {
         if self.0.is_met(&holds) {
             return Ok(());
         }
+        // In the order of the answers: the permissions, the session, its proofs. Each challenge is as if
+        // what comes later were met.
+        let in_session = |condition: &LiveCondition| condition.is_of_session() || holds(condition);
+        if !self.0.is_met(&in_session) {
+            return Err(self.0.denial(&in_session));
+        }
+        if principal.session().is_none() {
+            return Err(Denial::new(ErrorKind::SessionRequired.into()));
+        }
         match self.0.required_proof(&holds) {
-            // The permissions come first: the challenge names them as if the proofs were met.
-            None => {
-                Err(self.0.denial(&|condition| condition.proof().is_some() || holds(condition)))
-            }
-            // No step-up makes a key recent.
-            Some(_) if principal.session().is_none() => {
-                Err(Denial::new(ErrorKind::SessionRequired.into()))
-            }
+            None => Err(self.0.denial(&in_session)),
             Some(mut proof) => {
                 // Only such proofs count in this session.
                 proof.multi |= principal.assurance() == Some(Assurance::Multi);

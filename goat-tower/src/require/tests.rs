@@ -26,6 +26,7 @@ enum Tree {
     When(usize),
     Recent(u64),
     MultiFactor,
+    Person,
     SignedIn,
     All(Vec<Tree>),
     Any(Vec<Tree>),
@@ -41,6 +42,8 @@ struct Facts {
     predicates: [bool; 3],
     /// Recent, and of several factors.
     proofs: [bool; 2],
+    /// Of a session.
+    person: bool,
 }
 
 impl Tree {
@@ -51,6 +54,7 @@ impl Tree {
             Self::When(index) => Requirement::when(PREDICATES[*index], |_| false),
             Self::Recent(seconds) => Requirement::recent(Duration::from_secs(*seconds)),
             Self::MultiFactor => Requirement::multi_factor(),
+            Self::Person => Requirement::person(),
             Self::SignedIn => Requirement::signed_in(),
             Self::All(trees) => Requirement::all(trees.iter().map(Self::build)),
             Self::Any(trees) => Requirement::any(trees.iter().map(Self::build)),
@@ -67,6 +71,7 @@ impl Tree {
             Self::When(index) => facts.predicates[*index],
             Self::Recent(_) => facts.proofs[0],
             Self::MultiFactor => facts.proofs[1],
+            Self::Person => facts.person,
             Self::SignedIn => true,
             Self::All(trees) => !trees.iter().any(|tree| !tree.is_true(facts)),
             Self::Any(trees) => trees.iter().any(|tree| tree.is_true(facts)),
@@ -87,6 +92,7 @@ impl Facts {
             LiveCondition::Predicate(asked) => {
                 PREDICATES.iter().zip(self.predicates).any(|(name, is)| *name == asked.name && is)
             }
+            LiveCondition::Person => self.person,
             LiveCondition::Proof(ProofCondition::Recent(_)) => self.proofs[0],
             LiveCondition::Proof(ProofCondition::MultiFactor) => self.proofs[1],
         }
@@ -108,6 +114,7 @@ fn trees() -> impl Strategy<Value = Tree> {
         2 => (0..3_usize).prop_map(Tree::When),
         1 => (60..63_u64).prop_map(Tree::Recent),
         1 => Just(Tree::MultiFactor),
+        1 => Just(Tree::Person),
         1 => Just(Tree::SignedIn),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
@@ -123,9 +130,14 @@ fn trees() -> impl Strategy<Value = Tree> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    (any::<[bool; 3]>(), 0..3_usize, any::<[bool; 3]>(), any::<[bool; 2]>()).prop_map(
-        |(permissions, role, predicates, proofs)| Facts { permissions, role, predicates, proofs },
-    )
+    (any::<[bool; 3]>(), 0..3_usize, any::<[bool; 3]>(), any::<[bool; 2]>(), any::<bool>())
+        .prop_map(|(permissions, role, predicates, proofs, person)| Facts {
+            permissions,
+            role,
+            predicates,
+            proofs,
+            person,
+        })
 }
 
 proptest! {

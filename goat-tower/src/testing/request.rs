@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use goat_core::testing::TestUser;
+use goat_core::testing::{TestKey, TestUser};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Builder;
 use http::{HeaderName, HeaderValue};
@@ -37,6 +37,25 @@ pub trait RequestBuilderExt: sealed::Sealed + Sized {
     /// Sets the `Authorization` header to the user's access token, replacing an existing one.
     #[must_use]
     fn signed_in(self, user: &TestUser) -> Self;
+
+    /// Sets the `Authorization` header to an API key, replacing an existing one.
+    ///
+    /// ```
+    /// use goat_core::testing::TestGoat;
+    /// use goat_tower::testing::RequestBuilderExt;
+    /// use http::Request;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> http::Result<()> {
+    /// let test = TestGoat::new();
+    /// let key = test.service("backup", []).await;
+    /// let request = Request::get("/reports").with_key(&key).body(())?;
+    /// assert_eq!(request.headers()["authorization"], key.bearer());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    fn with_key(self, key: &TestKey) -> Self;
 
     /// Authenticates as a browser does from a page of the application: with the user's access-token
     /// cookie and `Sec-Fetch-Site`.
@@ -86,6 +105,10 @@ pub trait RequestBuilderExt: sealed::Sealed + Sized {
 impl RequestBuilderExt for Builder {
     fn signed_in(self, user: &TestUser) -> Self {
         with_secret(self, AUTHORIZATION, user.bearer())
+    }
+
+    fn with_key(self, key: &TestKey) -> Self {
+        with_secret(self, AUTHORIZATION, key.bearer())
     }
 
     fn signed_in_by_cookie(self, user: &TestUser, cookies: &Cookies) -> Self {

@@ -12,6 +12,7 @@ mod cookie;
 mod cookie_routes;
 #[cfg(feature = "axum")]
 mod extractors;
+mod keys;
 mod layer_order;
 mod limit;
 mod offline;
