@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use benches::application::{REPORTS, WIDE, bare, layered, list, respond, routed, signed_in};
+use benches::application::{
+    REPORTS, WIDE, api_key, bare, layered, list, respond, routed, signed_in,
+};
 use benches::peers;
 use benches::summary::Summary;
 use bytes::Bytes;
@@ -125,6 +127,8 @@ fn layers(runtime: &Runtime, criterion: &mut Criterion, summary: &mut Summary) {
     let admit = goat.authenticate().limited(by_address, by_user);
     let admitted = ClientAddressLayer::new().layer(admit.layer(require.layer(bare)));
 
+    let key = runtime.block_on(api_key(&goat));
+
     // An invalid signature of the right length.
     let (signed, signature) = bearer.rsplit_once('.').expect("a token has three parts");
     let forged = format!("{signed}.{}", "A".repeat(signature.len()));
@@ -135,6 +139,7 @@ fn layers(runtime: &Runtime, criterion: &mut Criterion, summary: &mut Summary) {
     comparison.measure("bare service", &bare, send, allowed);
     comparison.measure("limit by address", &limited_by_address, send, allowed);
     comparison.measure("authenticate", &authenticated, send, allowed);
+    comparison.measure("authenticate, an API key", &authenticated, || request(&key), allowed);
     comparison.measure("authenticate, require", &authorized, send, allowed);
     comparison.measure("authenticate, limit by user, require", &three, send, allowed);
     comparison.measure(

@@ -7,10 +7,11 @@ use axum::Router;
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use goat_core::auth::Login;
+use goat_core::key::{NewKey, Scopes};
 use goat_core::session::Origin;
-use goat_core::user::NewUser;
+use goat_core::user::{NewService, NewUser, ServiceName};
 use goat_core::{
-    Actor, Email, Goat, Permission, Quota, Settings, Status, Stores, token::TokenKeys,
+    Actor, Email, Goat, Permission, Quota, RecentActor, Settings, Status, Stores, token::TokenKeys,
 };
 use goat_tower::GoatExt as _;
 use http::{Request, Response};
@@ -54,6 +55,20 @@ pub async fn signed_in() -> (Goat, String) {
     };
     let tokens = goat.login(login).await.expect("the right password").value.tokens;
     (goat, format!("Bearer {}", tokens.access_token.expose()))
+}
+
+/// Returns the bearer value of an API key with all rights.
+///
+/// # Panics
+/// If the key cannot be created.
+pub async fn api_key(goat: &Goat) -> String {
+    let name = ServiceName::parse("bench").expect("a name");
+    let role = goat.roles().get("admin").expect("a shipped role");
+    let account = goat.users().create_service(Actor::system("bench"), NewService { name, role });
+    let account = account.await.expect("a service account");
+    let new = NewKey { name: "bench".to_owned(), scopes: Scopes::Role, expires_in: None };
+    let created = goat.keys().create_for(RecentActor::system("bench"), account.id, new).await;
+    format!("Bearer {}", created.expect("a key").secret.expose())
 }
 
 /// Responds with [`ANSWER`].
