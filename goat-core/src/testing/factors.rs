@@ -42,7 +42,7 @@ use crate::store::FactorStore;
 /// let code = Answer::Totp(TestFactors::CODE.into());
 /// let signed_in = goat.answer(pending, code, &Origin::default()).await?.value;
 /// let me = goat.authenticate_token(signed_in.tokens.access_token.expose()).await?;
-/// assert_eq!(me.assurance(), Assurance::Multi);
+/// assert_eq!(me.assurance(), Some(Assurance::Multi));
 /// # Ok(())
 /// # }
 /// ```
