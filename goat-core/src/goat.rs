@@ -585,8 +585,9 @@ impl Goat {
         self.check_users().await
     }
 
-    /// Runs maintenance until it is dropped: removes expired sessions and challenges every minute. Spawn it once per
-    /// process that uses a database or memory; Redis expires sessions by itself.
+    /// Runs maintenance until it is dropped: every minute it removes expired sessions and challenges, and
+    /// records the last use of API keys. Spawn it once per process that uses a database or memory; Redis
+    /// expires sessions by itself. A graceful shutdown calls [`Keys::record_uses`] at its end.
     ///
     /// ```
     /// # use goat_core::{Goat, Stores, token::TokenKeys};
@@ -606,6 +607,9 @@ impl Goat {
                 Ok(0) => {}
                 Ok(count) => tracing::debug!(count, "expired sessions purged"),
                 Err(error) => tracing::warn!(%error, "failed to purge expired sessions"),
+            }
+            if let Err(error) = self.keys().record_uses().await {
+                tracing::warn!(%error, "failed to record the last use of API keys; tried again in a minute");
             }
             match self.inner.context.purge_challenges(PURGE_BATCH).await {
                 Ok(0) => {}

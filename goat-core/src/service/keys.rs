@@ -113,6 +113,18 @@ impl Keys {
         .await
     }
 
+    /// Records the uses of keys since the last call, and returns how many keys and hours they were.
+    /// [`Goat::maintain`](crate::Goat::maintain) calls it every minute; a program calls it at the end of a
+    /// graceful shutdown, so that the uses of the last minute are not lost. A node records a key at most once
+    /// an hour, and no request waits for it.
+    ///
+    /// # Errors
+    ///
+    /// If the store is unavailable; the uses are left to the next call.
+    pub async fn record_uses(&self) -> Result<u64> {
+        self.context.validator.record_key_uses().await
+    }
+
     /// Revokes the keys of all users, and returns how many they were: the step after a restore of the
     /// database, which may have brought revoked keys back.
     ///

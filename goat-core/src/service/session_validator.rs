@@ -1,8 +1,8 @@
 //! Session validation: whether a session is live, and its principal, from the cache or the stores. API keys
 //! are validated alike, over the same cache.
 
-mod key_owners;
 mod keys;
+mod known_keys;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -19,9 +19,9 @@ use crate::store::{Aged, Stores};
 use crate::user::{Revisions, UserState};
 
 use super::{FillToken, Principal, RoleTableCache, SessionCache};
-use key_owners::KeyOwners;
 use keys::KeyReadKey;
 pub(super) use keys::invalid_key;
+use known_keys::KnownKeys;
 
 /// How often the state of a user is read again because its role was deleted since.
 const MAX_DELETED_ROLES: usize = 3;
@@ -40,7 +40,7 @@ pub(crate) struct SessionValidator {
     cache: SessionCache,
     reads: SingleFlight<ReadKey, Principal, Error>,
     key_reads: SingleFlight<KeyReadKey, Principal, Error>,
-    key_owners: KeyOwners,
+    known_keys: KnownKeys,
     stores: Stores,
     role_table: Arc<RoleTableCache>,
     /// The highest role table revision of a principal that was issued; zero before the first one.
@@ -75,7 +75,7 @@ impl SessionValidator {
     ) -> Arc<Self> {
         let validator = Arc::new(Self {
             issuer: NEXT.fetch_add(1, Ordering::Relaxed),
-            key_owners: KeyOwners::new(cache.most()),
+            known_keys: KnownKeys::new(cache.most()),
             cache,
             reads: SingleFlight::default(),
             key_reads: SingleFlight::default(),

@@ -241,6 +241,7 @@ impl Server {
             self.key_mismatch.watch(&started, lifecycle),
             watch_password_file(&self.password_file, &started, lifecycle)
         );
+        record_key_uses(goat).await;
         if timeout(CLOSE_WITHIN, started.storage.close()).await.is_err() {
             tracing::warn!("database did not close in time; committed data is safe");
         }
@@ -323,6 +324,15 @@ async fn maintain(goat: &Goat, lifecycle: &Lifecycle) {
         biased;
         () = lifecycle.draining() => {}
         () = goat.clone().maintain() => {}
+    }
+}
+
+/// Records the uses of API keys since the last round of maintenance.
+async fn record_key_uses(goat: &Goat) {
+    match timeout(CLOSE_WITHIN, goat.keys().record_uses()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "failed to record the last use of API keys"),
+        Err(_) => tracing::warn!("the last use of API keys was not recorded in time"),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::support::process::{Program, json, message, status};
+use serde_json::json as object;
+
+use crate::support::process::{ADMIN, ADMIN_PASSWORD, Client, Program, json, message, status};
 
 /// O3.
 #[test]
@@ -27,6 +29,30 @@ fn signal_drains_and_exits_successfully() {
         assert_eq!(message(&json(output.last().expect("a line"))), "stopped");
         assert!(TcpStream::connect(address).is_err());
     }
+}
+
+/// K7: maintenance records uses once a minute, and a graceful shutdown the last ones.
+#[test]
+fn uses_of_keys_are_recorded_at_shutdown() {
+    let program = Program::new().with("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD);
+    let sign_in = |client: &Client| {
+        let credentials = object!({"email": ADMIN, "password": ADMIN_PASSWORD});
+        let login = client.post("/api/v1/auth/login", None, &credentials).expect("a response");
+        login.body["data"]["access_token"].as_str().expect("a token").to_owned()
+    };
+    let (server, address) = program.serve();
+    let client = Client::new(address);
+    let token = sign_in(&client);
+    let new = object!({"name": "a program", "scopes": "*"});
+    let created = client.post("/api/v1/keys", Some(&token), &new).expect("a response");
+    let key = created.body["data"]["key"].as_str().expect("a key");
+    assert_eq!(client.get("/api/v1/user", key).expect("a response").status, 200);
+    server.stop();
+    let (server, address) = program.serve();
+    let client = Client::new(address);
+    let keys = client.get("/api/v1/keys", &sign_in(&client)).expect("a response");
+    assert!(keys.body["data"][0]["last_used_at"].is_string(), "{:?}", keys.body);
+    server.stop();
 }
 
 /// O3.

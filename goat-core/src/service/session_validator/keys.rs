@@ -13,6 +13,9 @@ use crate::user::{Revisions, Status, UserState};
 
 use super::{Principal, SessionValidator};
 
+/// How many uses of keys one write records.
+const USES_AT_ONCE: usize = 100;
+
 /// Concurrent reads of one key with one secret are shared, within one window of fill tokens.
 pub(super) type KeyReadKey = (Option<UserId>, KeyId, [u8; 32], (u64, u128));
 
@@ -30,10 +33,15 @@ fn expired_key() -> Error {
 impl SessionValidator {
     /// Returns the cached principal of a key with this hash of its secret.
     pub(in crate::service) fn cached_key(&self, key: KeyId, hash: &KeyHash) -> Option<Principal> {
-        let owner = self.key_owners.get(key)?;
-        let elapsed = self.time.elapsed();
+        let known = self.known_keys.get(key)?;
+        let (owner, elapsed) = (known.owner, self.time.elapsed());
         let found = self.cache.get(owner, Credential::Key(key), Revisions::default(), elapsed);
-        self.unexpired(found).filter(|principal| principal.has_hash(hash))
+        let principal = self.unexpired(found).filter(|principal| principal.has_hash(hash))?;
+        let now = self.time.now();
+        if known.is_unused(now) {
+            self.known_keys.note_use(key, owner, now);
+        }
+        Some(principal)
     }
 
     /// Validates a key by the stores, and caches the result unless the key is new to this node: a fill
@@ -43,16 +51,21 @@ impl SessionValidator {
         key: KeyId,
         hash: KeyHash,
     ) -> Result<Principal> {
+        let principal = self.read_shared(key, hash).await?;
+        self.known_keys.note_use(key, principal.user(), self.time.now());
+        Ok(principal)
+    }
+
+    async fn read_shared(&self, key: KeyId, hash: KeyHash) -> Result<Principal> {
         let elapsed = self.time.elapsed();
         if !self.cache.is_enabled(elapsed) {
             return self.validate_key(key, &hash).await;
         }
-        let owner = self.key_owners.get(key);
+        let owner = self.known_keys.get(key).map(|known| known.owner);
         let window = owner.map(|owner| self.cache.begin(owner, elapsed).window());
         let read = || async {
             let Some(owner) = owner else {
                 let principal = self.validate_key(key, &hash).await?;
-                self.key_owners.insert(key, principal.user());
                 self.cache.count_miss(principal.user());
                 return Ok(principal);
             };
@@ -80,6 +93,23 @@ impl SessionValidator {
         let elapsed = self.time.elapsed();
         self.cache.insert(fill_token, &principal, std::time::Duration::ZERO, elapsed);
         Ok(principal)
+    }
+
+    /// Records the uses of keys that were noted since the last call; returns how many. A failure leaves them
+    /// to the next call.
+    pub(in crate::service) async fn record_key_uses(&self) -> Result<u64> {
+        let mut recorded = 0;
+        loop {
+            let uses = self.known_keys.take_uses(USES_AT_ONCE);
+            if uses.is_empty() {
+                return Ok(recorded);
+            }
+            if let Err(error) = self.stores.keys.used(&uses).await {
+                self.known_keys.return_uses(uses);
+                return Err(error.into());
+            }
+            recorded += uses.len() as u64;
+        }
     }
 
     async fn validate_key(&self, key: KeyId, hash: &KeyHash) -> Result<Principal> {

@@ -468,6 +468,45 @@ async fn operations_of_sessions_refuse_a_key(backend: Backend) {
     users.create(by, new).await.expect("allowed");
 }
 
+/// K7: the last use is recorded once an hour, key and node, and no request waits for it.
+async fn the_last_use_is_recorded_once_an_hour_off_the_request_path(backend: Backend) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let harness = Harness::on(backend);
+    let ann = harness.member("ann", "client").await;
+    let keys = [key(&harness, &ann, Scopes::Role).await, key(&harness, &ann, Scopes::Role).await];
+    let forged = goat_core::testing::forged_key(&keys[0].secret, &keys[1].secret);
+    let start = harness.goat.time().now();
+    let hour = start.as_millis() / 3_600_000 * 3_600_000;
+    let last_use = async |key: &CreatedKey| {
+        let view = harness.stores.keys.find(key.key.id).await.expect("the store responds");
+        view.expect("it exists")
+            .stored
+            .key
+            .last_used_at
+            .map(|at| (at.as_millis() - hour) / 3_600_000)
+    };
+    let record = async || harness.goat.keys().record_uses().await.expect("the store responds");
+    drop(harness.goat.authenticate_token(forged.expose()).await);
+    assert_eq!(record().await, 0, "a wrong secret is no use");
+    for passed in 0..3 {
+        drop(harness.failpoints.take_calls());
+        for _ in 0..5 {
+            by_key(&harness.goat, &keys[0]).await.expect("a live key");
+        }
+        assert!(!harness.failpoints.take_calls().contains(&"keys.used"));
+        let before = last_use(&keys[0]).await;
+        harness.failpoints.fail("keys.used", Point::Entry);
+        assert!(harness.goat.keys().record_uses().await.is_err());
+        assert_eq!(last_use(&keys[0]).await, before, "left to the next call");
+        drop(harness.failpoints.take_calls());
+        assert_eq!((record().await, record().await), (1, 0));
+        assert_eq!(harness.failpoints.take_calls(), ["keys.used"]);
+        assert_eq!(last_use(&keys[0]).await, Some(passed), "to the hour");
+        assert_eq!(last_use(&keys[1]).await, None);
+        harness.clock.advance(HOUR);
+    }
+}
+
 /// The key of a user that another store keeps: the owner is read there, and a deleted one is gone.
 #[tokio::test]
 async fn keys_in_a_store_without_users_work() {
@@ -500,4 +539,5 @@ on_every_store! {
     a_write_of_roles_checks_the_key_again,
     a_key_outranks_by_its_own_permissions,
     operations_of_sessions_refuse_a_key,
+    the_last_use_is_recorded_once_an_hour_off_the_request_path,
 }
