@@ -264,7 +264,7 @@
 //!   starve a concurrency limit below.
 //! - An allowed request and its response pass unchanged, except for the headers that the layer sets.
 //! - A request that is dropped while a store is read leaves nothing half done.
-//! - A request with a cached session and in-memory limits never waits and makes 8
+//! - A request with a cached session or API key and in-memory limits never waits and makes 8
 //!   allocations for [`authenticate`], [`require`] and a [`limit`]: 1 for the principal in the request's
 //!   extensions, 3 for the collected decisions, 2 for the values of their headers, and 2 for the response's
 //!   header map, which a response with headers has anyway. A second limit adds none. Without limits it is

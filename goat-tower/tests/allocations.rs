@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use goat_core::key::{NewKey, Scopes};
 use goat_core::testing::{TestGoat, TestUser};
 use goat_core::{Permission, Quota};
 use goat_tower::address::{ClientAddressLayer, PeerAddress};
@@ -137,8 +138,28 @@ async fn an_allowed_request_makes_the_documented_number_of_allocations() {
     let stack = |a, b| address(a).layer(three(b));
     let with_limits = goat.authenticate().limited(address("f"), user("g"));
 
+    // By an API key, which is cached from its second use.
+    let me = goat.authenticate_token(alice.access_token()).await.expect("a session");
+    let scopes = Scopes::only([REPORTS]).expect("a scope");
+    let new = NewKey { name: "a program".to_owned(), scopes, expires_in: None };
+    let recent = goat.require_recent(&me).await.expect("it is recent");
+    let key = goat.keys().create(recent, new).await.expect("a key").secret;
+    for _ in 0..2 {
+        goat.authenticate_token(key.expose()).await.expect("a live key");
+    }
+    let by_key = || {
+        let mut request = request(None);
+        let bearer = format!("Bearer {}", key.expose());
+        request.headers_mut().insert("authorization", bearer.parse().expect("a value"));
+        request
+    };
+
     let counted = [
         ("authenticate", steady(authenticate.layer(inner()), of_alice, allowed)),
+        (
+            "authenticate, require, by an API key",
+            steady(authenticate.layer(require.layer(inner())), by_key, allowed),
+        ),
         ("require", steady(require.layer(inner()), of_alice, allowed)),
         (
             "authenticate, require",
@@ -162,6 +183,7 @@ async fn an_allowed_request_makes_the_documented_number_of_allocations() {
     ];
     let documented = [
         ("authenticate", 3),
+        ("authenticate, require, by an API key", 3),
         ("require", 3),
         ("authenticate, require", 3),
         ("authenticate, a response with headers", 1),

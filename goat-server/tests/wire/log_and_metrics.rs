@@ -228,6 +228,10 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
         for token in [&admin.access, &admin.refresh, &user.access, &user.refresh] {
             secrets.token(token);
         }
+        let new = json!({ "name": "a program", "scopes": "*" });
+        let created = server.json("POST", "/api/v1/keys", &user.access, &new);
+        secrets.key(&created);
+        let key = created.body["data"]["key"].as_str().expect("a key").to_owned();
         let id = match template {
             "/api/v1/user/{id}/keys" => {
                 let service = json!({ "name": format!("{name}-keys") });
@@ -241,8 +245,8 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
         let right = body(method, template, &name, &user.refresh);
         // The user calls the routes about the own account, the administrator the others.
         let tokens = match endpoint.rule() {
-            Rule::Permission(_) | Rule::Lookup(_) => [&*user.access, &*admin.access],
-            _ => [&*admin.refresh, &*user.access],
+            Rule::Permission(_) | Rule::Lookup(_) => [&*key, &*user.access, &*admin.access],
+            _ => [&*key, &*admin.refresh, &*user.access],
         };
         let bodies = [right];
         let responses = send_every_kind(&server, (method, &path), (&bodies, &tokens), &secrets);
