@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use goat_core::key::{KeyPrefix, PresentedKey, Scopes};
 use goat_core::password::{
     ForeignHashes, NewPassword, PasswordHasher as _, PasswordPolicy, TriedPassword,
 };
-use goat_core::testing::ManualClock;
+use goat_core::testing::{ManualClock, forged_key};
 use goat_core::token::{MAX_TOKEN_BYTES, TokenKeys, TokenSettings, Tokens, Verifier};
 use goat_core::{Clock as _, Email, Secret, Timestamp};
 use goat_tower::address::{Evidence, ForwardedHeader, TrustedProxies, resolve};
@@ -92,6 +93,30 @@ pub fn forwarding(data: &[u8]) {
         }
         Evidence::Forwarded => {}
         _ => assert_eq!(address, proxy, "I2: otherwise the peer"),
+    }
+}
+
+/// The text of an API key, a prefix, and stored scopes.
+pub fn key(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let prefix = KeyPrefix::default();
+    if let Some(key) = PresentedKey::parse(&prefix, text) {
+        assert_eq!(text.len(), "goat_".len() + 26 + 52 + 6);
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
+        assert_eq!(text[5..31].to_ascii_uppercase(), key.id().to_string());
+        let again = forged_key(&text.into(), &text.into());
+        assert_eq!(again.expose(), text, "one spelling");
+        assert!(!format!("{key:?}").contains(&text[31..]), "K3");
+        let other = KeyPrefix::parse("acme").expect("a prefix");
+        assert!(PresentedKey::parse(&other, text).is_none());
+        assert!(TOKENS.verify_access(text, now()).is_err(), "K6: a key is no token");
+    }
+    if let Ok(prefix) = KeyPrefix::parse(text) {
+        assert_eq!(prefix.as_str(), text);
+        assert!(PresentedKey::parse(&prefix, text).is_none());
+    }
+    if let Some(scopes) = Scopes::from_stored(text) {
+        assert_eq!(Scopes::from_stored(&scopes.stored()), Some(scopes));
     }
 }
 

@@ -82,6 +82,12 @@ fn tokens_and_key_sets() {
     check("token", requests::token);
 }
 
+/// K4: the text of API keys, their prefix, and stored scopes.
+#[test]
+fn api_keys() {
+    check("key", requests::key);
+}
+
 /// I1, I2
 #[test]
 fn forwarding_headers() {
