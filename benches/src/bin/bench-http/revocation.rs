@@ -1,9 +1,11 @@
-//! Delay until a logout at one node is effective at another one.
+//! Delay until a logout, or the revocation of an API key, at one node is effective at another one.
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::client::Client;
+use serde_json::json;
 
 use crate::engines::{Node, postgres, redis};
 use crate::options::Options;
@@ -24,29 +26,62 @@ pub(crate) fn measure(options: &Options, report: &Report) {
         let start = || Node::start(&options.goat_server(), &database, redis.as_deref());
         let (here, there) = (start(), start());
         thread::sleep(CONNECTS);
-        let mut delays: Vec<Duration> = (0..ROUNDS).map(|_| delay(&here, &there)).collect();
-        delays.sort_unstable();
-        lines.push(vec![
-            name.to_owned(),
-            milliseconds(quantile(&delays, 0.5)),
-            milliseconds(quantile(&delays, 0.99)),
-            "20 ms".to_owned(),
-        ]);
+        for (credential, revoked) in [("session", logout as Revoked), ("API key", revoked_key)] {
+            let round = |_| delay(&there, revoked(&here));
+            let mut delays: Vec<Duration> = (0..ROUNDS).map(round).collect();
+            delays.sort_unstable();
+            lines.push(vec![
+                name.to_owned(),
+                credential.to_owned(),
+                milliseconds(quantile(&delays, 0.5)),
+                milliseconds(quantile(&delays, 0.99)),
+                "20 ms".to_owned(),
+            ]);
+        }
     }
-    let head = ["invalidations by", "p50", "p99", "bound of p99"];
+    let head = ["invalidations by", "of a", "p50", "p99", "bound of p99"];
     report.section("revocation", &table(&head, &lines));
 }
 
-/// Time from the response to a logout until the other node rejects the session.
-fn delay(here: &Node, there: &Node) -> Duration {
-    let access = here.server.sign_in().access;
+/// A credential at one node, and the call that revokes it there.
+struct Revocation {
+    credential: String,
+    address: SocketAddr,
+    /// The access token of the call.
+    access: String,
+    call: (&'static str, String),
+}
+
+type Revoked = fn(&Node) -> Revocation;
+
+fn logout(node: &Node) -> Revocation {
+    let access = node.server.sign_in().access;
+    let call = ("POST", "/api/v1/auth/logout".to_owned());
+    Revocation { credential: access.clone(), address: node.server.address, access, call }
+}
+
+fn revoked_key(node: &Node) -> Revocation {
+    let access = node.server.sign_in().access;
+    let new = json!({ "name": "bench", "scopes": "*" });
+    let mut client = Client::new(node.server.address);
+    let (status, body) = client.call("POST", "/api/v1/keys", &access, Some(&new));
+    assert_eq!(status, 201, "{body}");
+    let text = |member: &str| body["data"][member].as_str().expect("a text").to_owned();
+    let call = ("DELETE", format!("/api/v1/keys/{}", text("id")));
+    Revocation { credential: text("key"), address: node.server.address, access, call }
+}
+
+/// Time from the response to a revocation until the other node rejects the credential.
+fn delay(there: &Node, revocation: Revocation) -> Duration {
+    let Revocation { credential, address, access, call: (method, path) } = revocation;
     let mut polled = Client::new(there.server.address);
-    for _ in 0..2 {
-        assert_eq!(polled.get("/api/v1/user", &access), 200, "cached");
+    // A key is cached by its second use.
+    for _ in 0..3 {
+        assert_eq!(polled.get("/api/v1/user", &credential), 200, "cached");
     }
-    let mut client = Client::new(here.server.address);
+    let mut client = Client::new(address);
     thread::scope(|scope| {
-        let token = &access;
+        let token = &credential;
         let effective = scope.spawn(move || {
             let started = Instant::now();
             while polled.get("/api/v1/user", token) != 401 {
@@ -54,7 +89,7 @@ fn delay(here: &Node, there: &Node) -> Duration {
             }
             Instant::now()
         });
-        let (status, body) = client.call("POST", "/api/v1/auth/logout", token, None);
+        let (status, body) = client.call(method, &path, &access, None);
         let responded = Instant::now();
         assert_eq!(status, 204, "{body}");
         effective.join().expect("a time").saturating_duration_since(responded)
