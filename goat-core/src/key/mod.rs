@@ -27,7 +27,7 @@ pub const MAX_KEY_NAME: usize = 100;
 pub struct Key {
     /// The id, which is also part of the key's text.
     pub id: KeyId,
-    /// The user whose rights the key has.
+    /// The user that the key acts for.
     pub owner: UserId,
     /// The user that made the key; `None` for the system.
     pub made_by: Option<UserId>,

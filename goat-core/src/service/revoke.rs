@@ -31,7 +31,7 @@ impl Context {
         }
     }
 
-    /// Revokes the key of a text, also one that has expired, and one whose owner is suspended.
+    /// Revokes the key of a text, also one that has expired, and one of a suspended owner.
     async fn revoke_presented(self: &Arc<Self>, text: &str, origin: &Origin) -> Result<()> {
         let parsed = PresentedKey::parse(&self.settings.key_prefix, text);
         let Some(presented) = parsed else { return Ok(()) };

@@ -50,7 +50,7 @@ impl From<CreatedKey> for TestKey {
 }
 
 impl TestGoat {
-    /// Creates a service account whose role has exactly these permissions, with an API key. Short for
+    /// Creates a service account with exactly these permissions, and an API key of it. Short for
     /// [`Goat::testing`] and [`Testing::service`].
     ///
     /// # Panics
@@ -118,8 +118,8 @@ impl Testing {
         }
     }
 
-    /// Creates a service account `<name>@service.invalid` whose role has exactly these permissions, with an
-    /// API key that has all of them. A service account that exists receives another key; its role stays.
+    /// Creates a service account `<name>@service.invalid` with exactly these permissions, and an API
+    /// key that has all of them. A service account that exists receives another key; its role stays.
     ///
     /// ```
     /// use goat_core::Permission;

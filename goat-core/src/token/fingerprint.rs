@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
-    /// The fingerprint is the hash of the whole token, whatever it begins with.
+    /// The fingerprint is the hash of the whole token, also of one that begins in another way.
     #[test]
     fn a_fingerprint_is_the_hash_of_the_whole_token() {
         let long = "i".repeat(255);

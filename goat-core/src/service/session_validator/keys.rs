@@ -19,7 +19,7 @@ const USES_AT_ONCE: usize = 100;
 /// Concurrent reads of one key with one secret are shared, within one window of fill tokens.
 pub(super) type KeyReadKey = (Option<UserId>, KeyId, [u8; 32], (u64, u128));
 
-/// The error of an unknown key, of one with another secret, and of one whose owner may not use it.
+/// The error of an unknown key, of one with another secret, and of one that its owner may not use.
 pub(in crate::service) fn invalid_key() -> Error {
     Error::from(ErrorKind::InvalidToken)
         .with_client_message("The API key is invalid, or it was revoked. Create a new one.")

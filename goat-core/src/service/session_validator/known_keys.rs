@@ -1,4 +1,4 @@
-//! Known API keys: their owners, by whom the session cache groups its entries, and the uses that the store
+//! Known API keys: their owners, by which the session cache groups its entries, and the uses that the store
 //! does not know yet.
 //!
 //! Invariants:

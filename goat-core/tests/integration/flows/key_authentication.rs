@@ -232,7 +232,7 @@ impl Change {
 /// that receives none. A new password touches no key.
 async fn changes_are_in_force_for_keys(backend: Backend) {
     let harness = Harness::on(backend);
-    let (second, deaf) = (harness.second_node(), harness.disconnected_node());
+    let (second, silent) = (harness.second_node(), harness.disconnected_node());
     for (number, change) in Change::ALL.into_iter().enumerate() {
         let olga = harness.member(&format!("olga{number}"), "operator").await;
         let owner = harness.principal(&olga.tokens).await;
@@ -240,13 +240,13 @@ async fn changes_are_in_force_for_keys(backend: Backend) {
             [key(&harness, &olga, Scopes::Role).await, key(&harness, &olga, only([READ])).await];
         for key in &keys {
             cached(&harness, key).await;
-            for goat in [&second, &deaf].into_iter().cycle().take(6) {
+            for goat in [&second, &silent].into_iter().cycle().take(6) {
                 assert!(by_key(goat, key).await.expect("a live key").may(&READ));
             }
         }
         change.apply(&harness, &owner, keys[0].key.id).await;
         for (place, key) in keys.iter().enumerate() {
-            for (node, goat) in [&harness.goat, &second, &deaf].into_iter().enumerate() {
+            for (node, goat) in [&harness.goat, &second, &silent].into_iter().enumerate() {
                 if node == 2 && place == 0 {
                     harness.advance(1);
                 }

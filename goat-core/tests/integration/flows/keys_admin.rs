@@ -183,7 +183,7 @@ async fn a_key_names_no_scope_that_the_actor_or_the_role_lacks(backend: Backend)
     for permission in ["report:read", "user:read"].map(Permission::new) {
         roles.grant(system(), "client", permission).await.expect("granted");
     }
-    // The operator outranks a client no longer, whose role has a permission that its own lacks.
+    // The operator outranks a client no longer: that role has a permission that its own lacks.
     let refused = create(&harness, &oli, backup.id, only([])).await;
     assert_eq!(refused.kind(), Some(ErrorKind::Outranked));
     roles.grant(system(), "operator", Permission::new("report:*")).await.expect("granted");

@@ -44,7 +44,7 @@ async fn may(goat: &Goat, user: &SignedIn, required: &Permission) -> bool {
         .may(required)
 }
 
-/// A key with these scopes, or with all rights of the role, of a user who may lack them: the role had them
+/// A key with these scopes, or with all rights of the role, of a user that may lack them: the role had them
 /// at its creation.
 async fn a_key(
     harness: &Harness,

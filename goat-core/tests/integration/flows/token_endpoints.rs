@@ -198,7 +198,7 @@ async fn any_other_key_is_inactive_and_revokes_nothing(backend: Backend) {
     assert!(!is_active(&harness, &key).await);
 }
 
-/// K2: a key revokes itself, also one that has expired or whose owner is suspended.
+/// K2: a key revokes itself, also one that has expired and one of a suspended owner.
 async fn a_key_is_revoked_by_its_text(backend: Backend) {
     let harness = Harness::on(backend);
     for case in ["live", "expired", "suspended"] {
