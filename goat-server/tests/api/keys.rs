@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use goat_core::key::{KeyPrefix, PresentedKey};
 use goat_core::{KeyId, Quota};
+use goat_engines::Redis;
 use serde_json::{Value, json};
 
 use crate::backends::on_every_backend;
-use crate::support::app::{TestApp, TestResponse, TestUser};
+use crate::support::app::{PASSWORD, TestApp, TestResponse, TestUser};
 use crate::support::backend::Backend;
 
 const PATH: &str = "/api/v1/keys";
@@ -250,8 +251,6 @@ async fn routes_of_keys_do_not_exist_where_they_are_switched_off() {
 on_every_backend!(new_password_counts_the_keys_and_leaves_them);
 
 async fn new_password_counts_the_keys_and_leaves_them(backend: Backend) {
-    use crate::support::app::PASSWORD;
-
     let app = TestApp::on(backend).await;
     let client = app.client().await;
     for number in 0..3 {
@@ -265,4 +264,32 @@ async fn new_password_counts_the_keys_and_leaves_them(backend: Backend) {
     let token = text(&changed.data()["access_token"]);
     let listed = app.get(PATH).bearer(token).send().await;
     assert_eq!(listed.json["meta"]["total"], 3);
+}
+
+/// K9: Redis holds nothing of a key, so that one that is emptied or older revives none.
+#[tokio::test]
+async fn emptied_redis_revives_no_key() {
+    let app = TestApp::on(Backend::PostgresAndRedis).await;
+    let second = TestApp::over(app.stores.second_node(), |setup| setup.clock = app.clock.clone());
+    let second = second.await;
+    let client = app.client().await;
+    let created = create(&app, &client, json!({"name": "a", "scopes": "*"})).await;
+    let (id, key) = (text(&created.data()["id"]), text(&created.data()["key"]));
+    let used = async |app: &TestApp| {
+        let response = app.get("/api/v1/user").bearer(key).send().await;
+        (response.status, response.code().to_owned())
+    };
+    for app in [&app, &second, &app, &second] {
+        assert_eq!(used(app).await.0, 200);
+    }
+    let redis = Redis::shared();
+    let pattern = format!("{}:*", app.stores.prefix().expect("a prefix"));
+    let names = redis.cli(&["KEYS", &pattern]);
+    assert!(!names.is_empty() && !names.contains(id), "{names}");
+    assert_eq!(revoke(&app, &client, id).await.status, 204);
+    for name in redis.cli(&["KEYS", &pattern]).lines() {
+        redis.cli(&["DEL", name]);
+    }
+    let invalid = (401, "invalid-token".to_owned());
+    assert_eq!((used(&app).await, used(&second).await), (invalid.clone(), invalid));
 }
