@@ -507,6 +507,23 @@ async fn the_last_use_is_recorded_once_an_hour_off_the_request_path(backend: Bac
     }
 }
 
+/// O1: a store that does not answer rejects no key for good, and admits none; its failure is not cached.
+async fn a_key_is_neither_admitted_nor_invalid_while_its_store_is_down(backend: Backend) {
+    let harness = Harness::on(backend);
+    let ann = harness.member("ann", "client").await;
+    let created = key(&harness, &ann, Scopes::Role).await;
+    for _ in 0..2 {
+        harness.failpoints.fail("keys.find", Point::Entry);
+        let outcome = by_key(&harness.goat, &created).await;
+        assert_eq!(outcome.kind(), Some(ErrorKind::Unavailable));
+        let principal = by_key(&harness.goat, &created).await.expect("it is back");
+        harness.failpoints.fail("keys.find", Point::Return);
+        let outcome = harness.goat.reauthenticate(&principal).await;
+        assert_eq!(outcome.kind(), Some(ErrorKind::Unavailable));
+        harness.advance(1);
+    }
+}
+
 /// The key of a user that another store keeps: the owner is read there, and a deleted one is gone.
 #[tokio::test]
 async fn keys_in_a_store_without_users_work() {
@@ -540,4 +557,5 @@ on_every_store! {
     a_key_outranks_by_its_own_permissions,
     operations_of_sessions_refuse_a_key,
     the_last_use_is_recorded_once_an_hour_off_the_request_path,
+    a_key_is_neither_admitted_nor_invalid_while_its_store_is_down,
 }
