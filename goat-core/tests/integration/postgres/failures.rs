@@ -250,10 +250,17 @@ async fn a_deadlock_with_another_client_is_resolved_by_a_retry() {
     let url = Postgres::shared().create_database();
     let (database, owner) = furnished(&url).await;
     let users = database.users();
+    // It goes on once goat waits for it. PostgreSQL ends the one that finds the deadlock, after the default of
+    // one second.
     let holder = hold(
         name(&url),
-        "SET deadlock_timeout = '20s'; BEGIN; SELECT FROM goat_users FOR UPDATE; \
-         SELECT pg_sleep(1); SELECT FROM goat_guard FOR UPDATE; ROLLBACK"
+        "SET deadlock_timeout = '60s'; BEGIN; SELECT FROM goat_users FOR UPDATE; \
+         DO $$ BEGIN \
+           WHILE NOT EXISTS (SELECT FROM pg_locks \
+             WHERE NOT granted AND transactionid = pg_current_xact_id()::xid) \
+           LOOP PERFORM pg_sleep(0.01); END LOOP; \
+         END $$; \
+         SELECT FROM goat_guard FOR UPDATE; ROLLBACK"
             .to_owned(),
     );
     put(&users, Some(owner.user.id), &owner).await.expect("the retry waits for the lock");
