@@ -22,12 +22,9 @@ help: ## List the targets
 run: ## Start the server with its embedded stores, at http://127.0.0.1:8080
 	$(CARGO) run --locked -p goat-server -- serve
 
-# Many tests wait for an engine, a process or a timeout.
-TEST_THREADS = $$(( 2 * $$(nproc 2>/dev/null || echo 2) ))
-
 # The benches have no tests; `make lint` compiles them.
 define TEST_ALL
-	env -u DATABASE_URL -u REDIS_URL RUST_TEST_THREADS=$(TEST_THREADS) \
+	env -u DATABASE_URL -u REDIS_URL \
 	  $(CARGO) test --locked --workspace --exclude benches --all-features \
 	  && $(MAKE) --no-print-directory test-checks
 endef

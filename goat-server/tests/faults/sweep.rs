@@ -27,7 +27,7 @@ const TRIES: usize = 10;
 
 /// Concurrent sweeps, each with a database of its own. Most of the time they wait for a timeout or a
 /// recovery.
-const SWEEPS: usize = 8;
+const SWEEPS: usize = 6;
 
 /// The nodes of all sweeps share one server, and send one request at a time.
 const CONNECTIONS: (&str, &str) = ("GOAT_DATABASE_MAX_CONNECTIONS", "3");
