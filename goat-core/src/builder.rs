@@ -39,7 +39,7 @@ pub struct Builder {
     hashing: BulkheadLimits,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    answers: Arc<dyn AnswerVerifier>,
+    pub(crate) answers: Arc<dyn AnswerVerifier>,
     #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }
@@ -164,14 +164,6 @@ impl Builder {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn spare(mut self, spare: SpareRoles) -> Self {
         self.spare = spare;
-        self
-    }
-
-    /// Verifies answers by the factors that a test enrols; the stores need them too, as
-    /// [`TestFactors`](crate::testing::TestFactors) shows.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn test_factors(mut self, factors: &crate::testing::TestFactors) -> Self {
-        self.answers = Arc::new(factors.clone());
         self
     }
 

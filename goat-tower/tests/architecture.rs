@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 9] = [
         "principal",
         "rate_limit_headers",
         "request_id",
+        "timestamp",
         "token_principal",
     ],
     &["origin", "problem", "status", "grpc", "layer_order", "denial"],

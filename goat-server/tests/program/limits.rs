@@ -22,6 +22,7 @@ fn each_limit_is_logged_once() {
     let expected = [
         r#"limit "address": 300 per minute, counted by address"#,
         r#"limit "auth": 5 per minute, counted by address as "login""#,
+        r#"limit "auth": 5 per minute, counted by address as "login-confirm""#,
         r#"limit "auth": 5 per minute, counted by address as "signup""#,
         r#"limit "public": 100 per minute, counted by address"#,
         r#"limit "refresh": 60 per minute, counted by address"#,

@@ -9,5 +9,6 @@ mod json;
 pub(crate) mod layer_order;
 pub(crate) mod problem;
 pub(crate) mod rate_limit_headers;
-mod rfc3339;
+
 mod status;
+mod timestamp;

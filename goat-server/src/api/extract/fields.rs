@@ -303,7 +303,7 @@ impl Fields {
     ) -> Result<Option<Vec<T>>, Refused> {
         let found = self.member(name, "must be a list of strings, or \"*\"", |value| match value {
             Value::List(values) => Some(Some(values)),
-            Value::String(text) if text.expose() == "*" => Some(None),
+            Value::String(text) if text.is_same_as(&"*".into()) => Some(None),
             _ => None,
         });
         match self.require(name, found)? {

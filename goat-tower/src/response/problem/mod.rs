@@ -27,8 +27,8 @@ use crate::response::decisions::LimitDecisions;
 use crate::response::grpc;
 use crate::response::json::ObjectWriter;
 use crate::response::rate_limit_headers::ceil_seconds;
-use crate::response::rfc3339::Rfc3339;
 use crate::response::status::{Challenge, StatusEntry, status_entry};
+use crate::response::timestamp::Rfc3339;
 
 /// A problem document with its status and headers.
 ///
