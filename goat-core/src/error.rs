@@ -165,7 +165,7 @@ impl ErrorKind {
                 "A second factor is required. Confirm the sign-in with one of `methods`."
             }
             Self::Forbidden => {
-                "Your role does not have the required permission. Ask an administrator."
+                "Your role, or your API key, does not have the required permission. Ask an administrator."
             }
             Self::SessionRequired => {
                 "An API key cannot do this. Sign in, and repeat the request with the access token of your session."

@@ -20,7 +20,7 @@ pub enum EventKind {
     /// A user logged in.
     SignedIn,
     /// A first proof was right, and the sign-in waits for a second factor.
-    SignInHeld,
+    SignInPending,
     /// A sign-in failed, for this reason.
     SignInFailed(ErrorKind),
     /// A refresh token was rotated.
@@ -90,7 +90,7 @@ impl EventKind {
         match self {
             Self::SignedUp => "signed-up",
             Self::SignedIn => "signed-in",
-            Self::SignInHeld => "sign-in-held",
+            Self::SignInPending => "sign-in-pending",
             Self::SignInFailed(_) => "sign-in-failed",
             Self::Refreshed => "refreshed",
             Self::RefreshRepeated => "refresh-repeated",
@@ -157,7 +157,7 @@ pub struct Event {
     pub session: Option<SessionId>,
     /// The affected API key.
     pub key: Option<KeyId>,
-    /// The number of the user's API keys, which stay valid, of [`EventKind::PasswordChanged`] by the user.
+    /// The number of the user's API keys, expired ones included, of [`EventKind::PasswordChanged`] by the user.
     pub keys: Option<u64>,
     /// The method behind the proof, of a sign-in or a step-up: `password`, or the application's name for its own.
     pub method: Option<MethodName>,

@@ -547,8 +547,7 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::SessionRevoked`] if the session has ended
-    /// meanwhile: a step-up may have replaced it by a session that is alive; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key; or if a store is unavailable.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         self.inner.context.logout(principal, origin).await
     }
@@ -586,8 +585,7 @@ impl Goat {
     }
 
     /// Runs maintenance until it is dropped: every minute it removes expired sessions and challenges, and
-    /// records the last use of API keys. Spawn it once per process that uses a database or memory; Redis
-    /// expires sessions by itself. A graceful shutdown calls [`Keys::record_uses`] at its end.
+    /// records the last use of API keys. Spawn it once per process. A graceful shutdown calls [`Keys::record_uses`] at its end.
     ///
     /// ```
     /// # use goat_core::{Goat, Stores, token::TokenKeys};

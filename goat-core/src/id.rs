@@ -168,7 +168,8 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Returns the id as a number.
+    /// Returns the id as a number, for a message that names both kinds: of two credentials of different kinds
+    /// it is the same only by a collision of 80 random bits.
     #[must_use]
     pub const fn as_u128(self) -> u128 {
         match self {

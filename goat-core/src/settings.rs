@@ -51,7 +51,8 @@ pub struct Settings {
     pub cache_staleness: Duration,
     /// Maximum number of entries in the session cache, each with the profile of its user. Default 100,000:
     /// about 50 MB, at most 130 MB with the longest e-mail addresses and role names, and 4 KiB more for each
-    /// user with as many attributes as are allowed.
+    /// user with as many attributes as are allowed. An API key with scopes takes up to 50 KB, at a hundred
+    /// permissions of the greatest length.
     pub cache_entries: usize,
     /// Whether access tokens carry the permissions, for services that verify offline.
     pub access_token_permissions: bool,

@@ -58,7 +58,7 @@ mod sealed {
 /// # }
 /// ```
 pub trait GoatExt: sealed::Sealed {
-    /// Rejects requests without an access token of a live session, and leaves a
+    /// Rejects requests without an access token of a live session or an API key, and leaves a
     /// [`Principal`](crate::Principal). [`limited`](AuthenticateLayer::limited) combines it with limits.
     #[must_use]
     fn authenticate(&self) -> AuthenticateLayer;

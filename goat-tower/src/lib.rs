@@ -53,7 +53,7 @@
 //! |---|---|---|
 //! | [`ClientAddressLayer`](address::ClientAddressLayer): the client's address behind proxies | `ClientAddressLayer::new()` | |
 //! | [`LimitLayer`]: rate limits by address, user, route, … | [`goat.limit(quota)`](GoatExt::limit) | 429 |
-//! | [`AuthenticateLayer`]: access token → [`Principal`] | [`goat.authenticate()`](GoatExt::authenticate) | 401 |
+//! | [`AuthenticateLayer`]: access token or API key → [`Principal`] | [`goat.authenticate()`](GoatExt::authenticate) | 401 |
 //! | [`RequireLayer`]: permissions, roles, predicates ([`Requirement`]) | [`goat.require(…)`](GoatExt::require) | 403 |
 //! | [`AuthenticateWithLimitsLayer`]: authentication and two limits in one round trip | [`.limited(…)`](AuthenticateLayer::limited) | 429, 401 |
 //! | authentication and requirements by the token alone, with public keys | [`offline`] | 401, 403 |
@@ -81,7 +81,7 @@
 //!    is the peer of the connection.
 //! 2. [`limit`]`.by_address()` bounds floods before any other work. A request with an invalid token
 //!    counts here only.
-//! 3. [`authenticate`] validates the access token, or responds with 401.
+//! 3. [`authenticate`] validates the access token or API key, or responds with 401.
 //! 4. [`limit`]`.by_user()` counts per user, across sessions and addresses.
 //! 5. [`require`] responds with 403 if the principal lacks the permission.
 //!

@@ -18,8 +18,8 @@ use super::Context;
 pub struct Introspection {
     /// The user.
     pub user: UserId,
-    /// The user's role.
-    pub role: Role,
+    /// The user's role; `None` of an API key that has less than it, by its scopes.
+    pub role: Option<Role>,
     /// The permissions that the token or key gives, in alphabetical order.
     pub permissions: Vec<Permission>,
     /// The API key; `None` of a token.
@@ -49,7 +49,7 @@ impl Context {
                 _ => return Err(error),
             },
         };
-        let (user, role) = (principal.user(), principal.role().clone());
+        let (user, role) = (principal.user(), principal.whole_role().cloned());
         let (permissions, assurance) = (principal.permissions().to_vec(), principal.assurance());
         let key = match principal.credential() {
             Credential::Key(key) => key,

@@ -66,8 +66,8 @@ impl Keys {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a name, a life or scopes against the rules, and for a scope that the role
-    /// lacks; [`ErrorKind::NotFound`] if [`Settings::keys`] is off; [`ErrorKind::TooMany`] if the user has [`Settings::keys_per_user`] keys;
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// lacks; [`ErrorKind::NotFound`] if [`Settings::keys`] is off; [`ErrorKind::TooMany`] if the user has
+    /// [`Settings::keys_per_user`] keys; [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
     ///
     /// [`Settings::keys`]: crate::Settings::keys
     /// [`Settings::keys_per_user`]: crate::Settings::keys_per_user
@@ -80,10 +80,13 @@ impl Keys {
         // The check after the commit takes place even if the client disconnects.
         run_to_completion(async move {
             let created = context.store_key(new, expires_at, owner, Some(owner)).await?;
-            // ATOMIC: a suspension, a deletion or a new password that committed before the key is seen now,
-            // since the store that keeps the key need not keep the user.
-            let checked = context.own_account(&principal).await;
-            context.key_created(created, checked.map(|account| account.user), owner.into()).await
+            // ATOMIC: a suspension, a deletion, a new password or the end of the session that committed before
+            // the key is seen now, since the store that keeps the key need not keep the others.
+            let checked = async {
+                context.own_session(&principal, context.time.now()).await?;
+                Ok(context.own_account(&principal).await?.user)
+            };
+            context.key_created(created, checked.await, owner.into()).await
         })
         .await
     }
@@ -102,7 +105,8 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRequired`] for an API key; [`ErrorKind::NotFound`] if it does not exist or belongs to another user; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key; [`ErrorKind::NotFound`] if it does not exist or belongs
+    /// to another user; or if a store is unavailable.
     pub async fn revoke(&self, principal: &Principal, id: KeyId) -> Result<()> {
         principal.require_session()?;
         let context = Arc::clone(&self.context);

@@ -82,9 +82,14 @@ impl Keys {
                 check_owner(standing, &user, &scopes, &table).map_err(|refusal| refusal.kind())?;
                 Ok(UserChange::Nothing)
             };
-            let written = context.write_as(&actor, owner, &NEEDS, None, &rule).await;
-            let checked = written.and_then(changed).map(|(_, account)| account.user);
-            let checked = checked.map_err(|error| match error.kind() {
+            let checked = async {
+                if let Some(principal) = actor.principal() {
+                    context.own_session(principal, context.time.now()).await?;
+                }
+                let written = context.write_as(&actor, owner, &NEEDS, None, &rule).await;
+                written.and_then(changed).map(|(_, account)| account.user)
+            };
+            let checked = checked.await.map_err(|error| match error.kind() {
                 ErrorKind::Invalid => Refusal::Scopes(Vec::new()).explain(),
                 ErrorKind::InvalidTransition => Refusal::Person.explain(),
                 _ => error,
@@ -119,7 +124,7 @@ impl Keys {
     /// # Errors
     ///
     /// If the store is unavailable.
-    pub async fn list_all(&self, owner: UserId, page: PageRequest) -> Result<Page<Key>> {
+    pub async fn list_unchecked(&self, owner: UserId, page: PageRequest) -> Result<Page<Key>> {
         Ok(self.context.stores.keys.list(owner, page).await?)
     }
 

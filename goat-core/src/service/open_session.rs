@@ -176,7 +176,7 @@ impl Context {
     pub(super) fn note_failed_sign_in(&self, kind: ErrorKind, subject: Subject) {
         let Subject { user, by, address, actor } = subject;
         let kind = match kind {
-            ErrorKind::SecondFactorRequired => EventKind::SignInHeld,
+            ErrorKind::SecondFactorRequired => EventKind::SignInPending,
             kind => EventKind::SignInFailed(kind),
         };
         let mut event = Event::new(kind, self.time.now(), actor);

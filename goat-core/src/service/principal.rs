@@ -207,6 +207,14 @@ impl Principal {
         }
     }
 
+    /// Returns the role, if the credential has all of its rights: a session, or an API key with the scopes of
+    /// its role.
+    #[must_use]
+    pub fn whole_role(&self) -> Option<&Role> {
+        let is_whole = self.scopes().is_none_or(|scopes| *scopes == Scopes::Role);
+        is_whole.then(|| self.role())
+    }
+
     /// Returns the scopes of an API key; `None` of a session.
     #[must_use]
     pub fn scopes(&self) -> Option<&Scopes> {
@@ -451,6 +459,14 @@ impl Actor {
         }
     }
 
+    /// Returns the principal; `None` for the system.
+    pub(super) fn principal(&self) -> Option<&Principal> {
+        match &self.0 {
+            Kind::User(principal) => Some(principal),
+            Kind::System(_) => None,
+        }
+    }
+
     pub(crate) fn event_actor(&self) -> EventActor {
         match &self.0 {
             Kind::System(reason) => EventActor::System(reason.clone()),
@@ -529,7 +545,10 @@ impl ActorFacts {
     ) -> bool {
         match &self.0.0.presented {
             Presented::Session(session) => is_live_session(session.id, session.epoch),
-            Presented::Key(_) => status == Status::Active && has_key != Some(false),
+            // A store that ignores the question does not know of a revocation.
+            Presented::Key(key) => {
+                status == Status::Active && (!key.is_with_owner || has_key == Some(true))
+            }
         }
     }
 

@@ -24,10 +24,15 @@ impl Context {
         }
         let Some((user, session, epoch)) = self.session_of(text) else { return Ok(()) };
         let read = self.validator.read_fresh(user, session).await;
-        match read.and_then(|principal| principal.of_token(epoch).map_err(Error::from)) {
+        let ended = match read.and_then(|principal| principal.of_token(epoch).map_err(Error::from))
+        {
             Ok(principal) => self.logout(&principal, origin).await,
-            Err(error) if error.kind() == ErrorKind::SessionRevoked => Ok(()),
             Err(error) => Err(error),
+        };
+        match ended {
+            // It had ended, or another call was faster.
+            Err(error) if error.kind() == ErrorKind::SessionRevoked => Ok(()),
+            ended => ended,
         }
     }
 

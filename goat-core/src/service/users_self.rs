@@ -56,7 +56,7 @@ pub struct PasswordChanged {
     pub tokens: TokenPair,
     /// How many other sessions ended.
     pub revoked_sessions: u64,
-    /// How many API keys the user has. They stay valid: a new password leaves programs running.
+    /// How many API keys the user has, expired ones included. A new password leaves programs running.
     pub keys: u64,
 }
 

@@ -20,6 +20,8 @@ struct DelegatingStores {
     nodes: Vec<Stores>,
     turn: AtomicUsize,
     commits: bool,
+    /// Whether it passes on the API key of a write.
+    asks_for_keys: bool,
     user_cache: StubCache<Option<UserState>>,
     role_cache: StubCache<RoleRows>,
 }
@@ -32,6 +34,11 @@ pub(crate) fn round_robin(nodes: [&Stores; 2]) -> Stores {
 /// Stores whose writes of users are decided, and then fail before the commit.
 pub(crate) fn never_committing(stores: &Stores) -> Stores {
     delegating(vec![stores.clone()], |stores| stores.commits = false)
+}
+
+/// Stores that do not ask whether the API key of a write is stored.
+pub(crate) fn ignoring_keys(stores: &Stores) -> Stores {
+    delegating(vec![stores.clone()], |stores| stores.asks_for_keys = false)
 }
 
 /// Stores with caches whose values the test sets.
@@ -51,6 +58,7 @@ fn delegating(nodes: Vec<Stores>, change: impl FnOnce(&mut DelegatingStores)) ->
         nodes,
         turn: AtomicUsize::new(0),
         commits: true,
+        asks_for_keys: true,
         user_cache: StubCache::new(ManualClock::default()),
         role_cache: StubCache::new(ManualClock::default()),
     };
@@ -115,6 +123,9 @@ impl UserStore for DelegatingStores {
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
+        if !self.asks_for_keys {
+            return self.next().users.write(UserWrite { key: None, ..write }).await;
+        }
         if self.commits {
             return self.next().users.write(write).await;
         }

@@ -48,7 +48,7 @@ pub enum PublicLimit {
 }
 
 impl Rule {
-    /// Whether an access token is required.
+    /// Whether an access token or an API key is required.
     #[must_use]
     pub const fn is_protected(&self) -> bool {
         match self {

@@ -159,8 +159,10 @@ fn document(mount: &Mount) -> Document {
     let mut document = Handlers::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
-    scheme.bearer_format = Some("JWT".to_owned());
-    scheme.description = Some("The access token returned by `POST /api/v1/auth/login`.".to_owned());
+    scheme.description = Some(
+        "The access token returned by `POST /api/v1/auth/login`, or an API key of `POST /api/v1/keys`."
+            .to_owned(),
+    );
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
     let cookie = "The access token in the cookie that a sign-in with `\"session\": \"cookie\"` sets. Only on \

@@ -224,7 +224,7 @@ async fn rejection_names_the_alternative() {
             &client,
             "GET /api/v1/role".to_owned(),
             none.clone(),
-            "Your role does not have the required permission. Ask an administrator.",
+            "Your role, or your API key, does not have the required permission. Ask an administrator.",
         ),
         (
             &admin,

@@ -1,4 +1,4 @@
-//! Authentication middleware: verifies the access token of a request and stores its principal.
+//! Authentication middleware: verifies the access token or API key of a request and stores its principal.
 
 mod source;
 mod waiting;

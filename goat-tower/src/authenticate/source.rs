@@ -21,7 +21,7 @@ use crate::request::token_principal::OfflineIdentity;
 use crate::response::denial::Denial;
 use crate::response::layer_order::layer_order_error;
 
-/// Authenticates access tokens. Sealed: implemented for `Goat` and `Verifier`.
+/// Authenticates access tokens and API keys. Sealed: implemented for `Goat` and `Verifier`.
 pub trait Source: Clone + Send + Sync + 'static {
     /// The result of an authentication.
     type Principal: Clone + Send + Unpin;

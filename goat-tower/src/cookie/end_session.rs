@@ -53,7 +53,7 @@ impl Cookies {
     ) -> Result<Option<Principal>, Problem> {
         let access = self.access_token(request).map_err(Problem::from);
         if let Some(token) = valid(access)?.flatten() {
-            let authenticated = goat.authenticate_token(token).await;
+            let authenticated = goat.authenticate_access_token(token).await;
             let principal = valid(authenticated.map_err(Problem::from))?;
             if principal.is_some() {
                 return Ok(principal);

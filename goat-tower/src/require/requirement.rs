@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::auth::Assurance;
-use goat_core::key::Scopes;
 use goat_core::{Error, ErrorKind, Permission, Principal, Role, Roles, Timestamp};
 
 use super::TokenRequirement;
@@ -32,12 +31,12 @@ use crate::response::denial::Denial;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let goat = TestGoat::new().goat;
 /// let admin = goat.roles().get("admin").expect("a role of this goat");
-/// let is_even = Requirement::when("even session", |me| me.credential().as_u128() % 2 == 0);
+/// let is_ours = Requirement::when("of example.org", |me| me.profile().email.as_str().ends_with("@example.org"));
 ///
-/// let requirement = Requirement::from([READ, WRITE]).and(is_even.or(&admin));
+/// let requirement = Requirement::from([READ, WRITE]).and(is_ours.or(&admin));
 /// assert_eq!(
 ///     requirement.to_string(),
-///     "report:read and report:write and (even session or role admin)"
+///     "report:read and report:write and (of example.org or role admin)"
 /// );
 /// let layer = goat.require(requirement);
 /// # Ok(())
@@ -79,7 +78,7 @@ impl LiveCondition {
         match self {
             Self::Permission(permission) => principal.may(permission),
             // Scopes name permissions, so a key with scopes has none of the roles.
-            Self::Role(role) => principal.role() == role && has_whole_role(principal),
+            Self::Role(role) => principal.whole_role() == Some(role),
             Self::UnknownRole(_) => false,
             Self::Predicate(predicate) => (predicate.function)(principal),
             Self::Person => principal.session().is_some(),
@@ -89,11 +88,6 @@ impl LiveCondition {
             }
         }
     }
-}
-
-/// Whether the principal has all rights of its role: a session, or a key whose scopes are the role.
-fn has_whole_role(principal: &Principal) -> bool {
-    principal.scopes().is_none_or(|scopes| *scopes == Scopes::Role)
 }
 
 impl Condition for LiveCondition {

@@ -10,7 +10,7 @@ use goat_core::{Permission, Quota};
 use goat_tower::cookie::Cookies;
 use goat_tower::offline::VerifierExt;
 use goat_tower::{GoatExt, Requirement};
-use http::Request;
+use http::{Method, Request};
 use tower::{Layer, ServiceBuilder};
 
 use crate::support::{EXPORTS, REPORTS, Sent, in_grpc, request, send, whoami, with_header};
@@ -151,6 +151,17 @@ async fn a_key_is_read_from_the_authorization_header_only() {
     let mut by_query = request(None);
     *by_query.uri_mut() = format!("/reports?access_token={}", key.text()).parse().unwrap();
     assert_eq!(send(&service, by_query).await.outcome(), (401, "unauthenticated"));
+
+    // The sign-out passes it over, and ends the session of the other cookie.
+    let alice = test.sign_in("alice", []).await;
+    let refresh = alice.tokens.refresh_token.expose();
+    let both = format!("__Host-goat-access={}; __Host-goat-refresh={refresh}", key.text());
+    let mut sign_out = with_header("cookie", &both);
+    *sign_out.method_mut() = Method::POST;
+    sign_out.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
+    let (sign_out, _) = sign_out.into_parts();
+    assert!(Cookies::new().end_session(&test.goat, &sign_out).await.is_ok());
+    assert!(test.goat.authenticate_token(alice.access_token()).await.is_err());
 
     let clock = Arc::new(test.clock.clone());
     let jwks = test.goat.jwks().to_string();

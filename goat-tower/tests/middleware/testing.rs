@@ -155,7 +155,7 @@ async fn a_failure_shows_the_expected_and_the_actual_outcome() {
     );
     let message = failure(|| assert_denied(of("forbidden"), "unauthenticated"));
     let expected = "expected to be denied as unauthenticated\n  \
-         got 403 forbidden: Your role does not have the required permission. Ask an administrator.\n  \
+         got 403 forbidden: Your role, or your API key, does not have the required permission. Ask an administrator.\n  \
          challenge: Bearer realm=\"goat\", error=\"insufficient_scope\", scope=\"report:read\"";
     assert!(message.starts_with(expected), "{message}");
     assert_eq!(

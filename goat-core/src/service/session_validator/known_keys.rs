@@ -3,7 +3,8 @@
 //!
 //! Invariants:
 //! - it only has keys that the store had; the owner of a key never changes;
-//! - a use is recorded once an hour and key, and no request waits for its record (K7);
+//! - a use is recorded once an hour and key while the key is known, and no request waits for its record
+//!   (K7);
 //! - the numbers of keys and of unrecorded uses are bounded. A use beyond the bound is recorded by a later
 //!   one of the hour, or lost.
 

@@ -13,6 +13,7 @@ use goat_core::{
     Stores,
 };
 
+use crate::delegating_stores::ignoring_keys;
 use crate::flows::support::{
     Backend, Harness, OTHER_PASSWORD, Outcome, PASSWORD, email, on_every_store, system,
 };
@@ -142,7 +143,24 @@ async fn a_key_is_no_token_and_a_token_no_key(backend: Backend) {
     by_key(goat, &created).await.expect("it was good all the time");
 }
 
-async fn keys_can_be_disabled_and_expire(backend: Backend) {
+/// K1: a store of users that was written before there were keys fails closed.
+async fn a_store_that_ignores_the_key_of_a_write_allows_none(backend: Backend) {
+    let harness = Harness::on(backend);
+    let (ann, bob) = (harness.member("ann", "admin").await, harness.user("bob", "client").await);
+    let created = key(&harness, &ann, Scopes::Role).await;
+    for (stores, expected) in [
+        (harness.stores.clone(), None),
+        (ignoring_keys(&harness.stores), Some(ErrorKind::InvalidToken)),
+    ] {
+        let node = harness.node(stores);
+        let me = by_key(&node, &created).await.expect("a live key");
+        let actor = node.reauthenticate(&me).await.expect("a live key").into();
+        let role = harness.role(if expected.is_none() { "operator" } else { "client" });
+        assert_eq!(node.users().change_role(actor, bob.id, role).await.kind(), expected);
+    }
+}
+
+async fn keys_expire(backend: Backend) {
     let harness = Harness::with(backend, |settings| {
         settings.key_ttl = Some(Duration::from_secs(3600));
     });
@@ -549,11 +567,12 @@ on_every_store! {
     a_key_has_the_rights_of_its_owner_that_its_scopes_name,
     a_wrong_secret_costs_and_looks_like_an_unknown_key,
     a_key_is_no_token_and_a_token_no_key,
-    keys_can_be_disabled_and_expire,
+    keys_expire,
     changes_are_in_force_for_keys,
     a_slow_read_of_a_key_does_not_survive_a_change,
     a_write_checks_the_key_again,
     a_write_of_roles_checks_the_key_again,
+    a_store_that_ignores_the_key_of_a_write_allows_none,
     a_key_outranks_by_its_own_permissions,
     operations_of_sessions_refuse_a_key,
     the_last_use_is_recorded_once_an_hour_off_the_request_path,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use goat_core::event::{EventActor, EventKind};
 use goat_core::key::{CreatedKey, KeyPrefix, NewKey, PresentedKey, Scopes};
+use goat_core::session::Origin;
 use goat_core::testing::Point;
 use goat_core::{Error, ErrorKind, PageRequest, Permission, Principal, Result, Settings, Status};
 
@@ -159,7 +160,7 @@ async fn a_user_has_as_many_keys_as_the_settings_allow(backend: Backend) {
 }
 
 /// R7: what commits while a key is created decides on it.
-async fn a_key_of_a_user_that_was_suspended_meanwhile_is_not_created(backend: Backend) {
+async fn a_key_of_a_session_that_ended_meanwhile_is_not_created(backend: Backend) {
     let harness = Harness::on(backend);
     for (number, point) in Point::ALL.into_iter().enumerate() {
         a_key_races_a_change(&harness, &format!("ann{number}"), point).await;
@@ -167,9 +168,10 @@ async fn a_key_of_a_user_that_was_suspended_meanwhile_is_not_created(backend: Ba
 }
 
 async fn a_key_races_a_change(harness: &Harness, name: &str, point: Point) {
-    for is_deleted in [false, true] {
-        let ann = harness.member(&format!("{name}{is_deleted}"), "client").await;
+    for change in ["suspended", "deleted", "logged-out"] {
+        let ann = harness.member(&format!("{name}-{change}"), "client").await;
         let me = harness.principal(&ann.tokens).await;
+        let logout = me.clone();
         let recent = harness.goat.require_recent(&me).await.expect("it is recent");
         let held = harness.failpoints.hold("keys.create", point);
         let goat = harness.goat.clone();
@@ -177,12 +179,12 @@ async fn a_key_races_a_change(harness: &Harness, name: &str, point: Point) {
             tokio::spawn(async move { goat.keys().create(recent, new_key(Scopes::Role)).await });
         held.reached().await;
         let users = harness.goat.users();
-        if is_deleted {
-            users.delete(system(), ann.user.id).await.expect("it is allowed");
-        } else {
-            let suspended = users.change_status(system(), ann.user.id, Status::Suspended).await;
-            suspended.expect("it is allowed");
-        }
+        let done = match change {
+            "deleted" => users.delete(system(), ann.user.id).await,
+            "logged-out" => harness.goat.logout(&logout, &Origin::default()).await,
+            _ => users.change_status(system(), ann.user.id, Status::Suspended).await.map(drop),
+        };
+        done.expect("it is allowed");
         held.release();
         let outcome = creating.await.expect("no panic");
         assert_eq!(outcome.kind(), Some(ErrorKind::SessionRevoked));
@@ -264,7 +266,7 @@ on_every_store! {
     the_name_and_the_life_of_a_key_are_checked,
     keys_without_an_end_are_a_setting,
     a_user_has_as_many_keys_as_the_settings_allow,
-    a_key_of_a_user_that_was_suspended_meanwhile_is_not_created,
+    a_key_of_a_session_that_ended_meanwhile_is_not_created,
     keys_are_deleted_with_their_owner,
     the_keys_of_all_users_are_revoked,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use goat_core::auth::SignedIn;
 use goat_core::event::{EventActor, EventKind};
 use goat_core::key::{CreatedKey, NewKey, Scopes};
+use goat_core::session::Origin;
 use goat_core::store::KeyView;
 use goat_core::testing::Point;
 use goat_core::user::{NewService, ServiceName};
@@ -50,7 +51,7 @@ async fn stored(harness: &Harness, id: KeyId) -> Option<KeyView> {
 }
 
 async fn count(harness: &Harness, owner: UserId) -> u64 {
-    let page = harness.goat.keys().list_all(owner, PageRequest::default()).await;
+    let page = harness.goat.keys().list_unchecked(owner, PageRequest::default()).await;
     page.expect("the store responds").total
 }
 
@@ -209,6 +210,7 @@ enum Meanwhile {
     ActorSuspended,
     ActorDemoted,
     ActorLoggedOutEverywhere,
+    ActorLoggedOut,
     OwnerPromoted,
     OwnerDeleted,
     OwnerDemotedBelowItsScopes,
@@ -224,6 +226,7 @@ async fn a_change_that_commits_meanwhile_decides_on_the_key(backend: Backend) {
             (Meanwhile::ActorSuspended, ErrorKind::SessionRevoked),
             (Meanwhile::ActorDemoted, ErrorKind::Forbidden),
             (Meanwhile::ActorLoggedOutEverywhere, ErrorKind::SessionRevoked),
+            (Meanwhile::ActorLoggedOut, ErrorKind::SessionRevoked),
             (Meanwhile::OwnerPromoted, ErrorKind::Outranked),
             (Meanwhile::OwnerDeleted, ErrorKind::NotFound),
             (Meanwhile::OwnerDemotedBelowItsScopes, ErrorKind::Invalid),
@@ -242,9 +245,10 @@ impl Meanwhile {
             Self::ActorSuspended => 0,
             Self::ActorDemoted => 1,
             Self::ActorLoggedOutEverywhere => 2,
-            Self::OwnerPromoted => 3,
-            Self::OwnerDeleted => 4,
-            Self::OwnerDemotedBelowItsScopes => 5,
+            Self::ActorLoggedOut => 3,
+            Self::OwnerPromoted => 4,
+            Self::OwnerDeleted => 5,
+            Self::OwnerDemotedBelowItsScopes => 6,
         }
     }
 }
@@ -274,6 +278,10 @@ async fn races(
         }
         Meanwhile::ActorLoggedOutEverywhere => {
             harness.goat.sessions().revoke_all_of(system(), boss_id).await.map(drop)
+        }
+        Meanwhile::ActorLoggedOut => {
+            let me = harness.principal(&boss.tokens).await;
+            harness.goat.logout(&me, &Origin::default()).await
         }
         // Another role of the highest rank acts on every user, so the actor is demoted below it.
         Meanwhile::OwnerPromoted => {

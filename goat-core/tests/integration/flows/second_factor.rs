@@ -104,7 +104,7 @@ async fn a_factor_in_force_stops_a_single_proof(backend: Backend) {
         [("password", EventActor::Anonymous), ("ldap", EventActor::Anonymous), ("ldap", system)];
     assert_eq!(events.len(), by.len());
     for (event, (method, actor)) in events.into_iter().zip(by) {
-        assert_eq!((event.kind, event.actor), (EventKind::SignInHeld, actor));
+        assert_eq!((event.kind, event.actor), (EventKind::SignInPending, actor));
         assert_eq!((event.user, event.address), (Some(ann), Some(from())));
         assert_eq!(event.method, Some(MethodName::new(method)));
     }

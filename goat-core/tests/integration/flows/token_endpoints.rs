@@ -4,7 +4,7 @@ use goat_core::auth::SignedIn;
 use goat_core::event::EventKind;
 use goat_core::key::{NewKey, Scopes};
 use goat_core::session::Origin;
-use goat_core::testing::forged_key;
+use goat_core::testing::{Point, forged_key};
 use goat_core::{ErrorKind, KeyId, Permission, Secret, Status};
 
 use super::support::{
@@ -17,6 +17,7 @@ on_every_store!(
     revocation_ends_the_session_of_the_token_alone,
     an_expired_access_token_ends_its_session,
     a_replaced_token_ends_nothing,
+    a_token_is_revoked_by_two_calls_at_once,
     a_text_that_is_no_token_of_a_session_ends_nothing,
     a_key_is_active_with_its_present_rights,
     any_other_key_is_inactive_and_revokes_nothing,
@@ -39,7 +40,7 @@ async fn introspection_shows_the_rights_of_now(backend: Backend) {
     let ann = harness.member("ann", "client").await;
     let introspect = async || harness.goat.introspect(ann.tokens.access_token.expose()).await;
     let found = introspect().await.expect("an answer").expect("active");
-    assert_eq!((found.user, found.role.as_str()), (ann.user.id, "client"));
+    assert_eq!((found.user, found.role), (ann.user.id, Some(harness.role("client"))));
     assert_eq!(found.permissions, []);
     assert_eq!((found.client_id.as_deref(), found.key), (Some("goat"), None));
     assert_eq!(found.amr, ["pwd"]);
@@ -49,7 +50,7 @@ async fn introspection_shows_the_rights_of_now(backend: Backend) {
     let users = harness.goat.users();
     users.change_role(system(), ann.user.id, harness.role("operator")).await.expect("promoted");
     let found = introspect().await.expect("an answer").expect("active");
-    assert_eq!(found.role.as_str(), "operator");
+    assert_eq!(found.role, Some(harness.role("operator")));
     assert!(found.permissions.contains(&Permission::new("user:read")));
     users.change_status(system(), ann.user.id, Status::Suspended).await.expect("suspended");
     assert!(introspect().await.expect("an answer").is_none());
@@ -160,6 +161,26 @@ async fn key_of(harness: &Harness, owner: &SignedIn, scopes: Scopes) -> (KeyId, 
     (created.key.id, created.secret)
 }
 
+/// Both succeed, whichever ends the session.
+async fn a_token_is_revoked_by_two_calls_at_once(backend: Backend) {
+    let harness = Harness::on(backend);
+    for (number, point) in Point::ALL.into_iter().enumerate() {
+        let ann = harness.member(&format!("ann{number}"), "client").await;
+        let held = harness.failpoints.hold("sessions.end", point);
+        let (goat, token) = (harness.goat.clone(), ann.tokens.access_token.clone());
+        let first =
+            tokio::spawn(
+                async move { goat.revoke_token(token.expose(), &Origin::default()).await },
+            );
+        held.reached().await;
+        revoke(&harness, &ann.tokens.access_token).await;
+        held.release();
+        first.await.expect("no panic").expect("always a success");
+        let outcome = harness.authenticate(&ann.tokens).await;
+        assert_eq!(outcome.kind(), Some(ErrorKind::SessionRevoked));
+    }
+}
+
 /// K1, K8: a key is introspected with the rights that it has now: those of its scopes that the role has.
 async fn a_key_is_active_with_its_present_rights(backend: Backend) {
     let harness = Harness::on(backend);
@@ -168,17 +189,20 @@ async fn a_key_is_active_with_its_present_rights(backend: Backend) {
     let (id, key) = key_of(&harness, &ann, scopes).await;
     let introspect = async || harness.goat.introspect(key.expose()).await.expect("an answer");
     let found = introspect().await.expect("active");
-    assert_eq!((found.user, found.role.as_str(), found.key), (ann.user.id, "operator", Some(id)));
+    assert_eq!((found.user, found.role, found.key), (ann.user.id, None, Some(id)));
     assert_eq!(found.permissions, ["user:read", "user:update"].map(Permission::new));
     assert_eq!((found.client_id, found.assurance, found.authenticated_at), (None, None, None));
     assert!(found.amr.is_empty());
+    let (_, whole) = key_of(&harness, &ann, Scopes::Role).await;
+    let whole = harness.goat.introspect(whole.expose()).await.expect("an answer");
+    assert_eq!(whole.expect("active").role, Some(harness.role("operator")));
     let lives = found.expires_at.expect("an end").since(found.issued_at);
     assert_eq!(lives, harness.goat.settings().key_ttl.expect("a life"));
 
     let users = harness.goat.users();
     users.change_role(system(), ann.user.id, harness.role("client")).await.expect("demoted");
     let found = introspect().await.expect("active");
-    assert_eq!((found.role.as_str(), found.permissions.len()), ("client", 0));
+    assert_eq!((found.role, found.permissions.len()), (None, 0));
     users.change_status(system(), ann.user.id, Status::Suspended).await.expect("suspended");
     assert!(introspect().await.is_none());
 }

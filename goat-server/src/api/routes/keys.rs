@@ -23,8 +23,8 @@ pub(crate) struct CreateKeyBody {
     /// The rights of the key.
     #[schema(schema_with = schemas::scopes)]
     scopes: Scopes,
-    /// The life in seconds: at most that of the server's configuration, 365 days unless it says otherwise, which
-    /// is also the default.
+    /// The life in seconds: at most that of the server's configuration, `GOAT_KEY_TTL`, 365 days unless it
+    /// says otherwise, which is also the default.
     #[schema(value_type = Option<u32>, nullable = false, minimum = 1, maximum = 31_536_000, example = 2_592_000)]
     expires_in: Option<Duration>,
 }

@@ -112,7 +112,7 @@ pub struct PasswordChanged {
     pub tokens: Tokens,
     /// The number of other sessions that the change ended.
     pub revoked_sessions: u64,
-    /// The number of API keys of the user, which stay valid.
+    /// The number of API keys of the user, expired ones included. A new password does not touch them.
     pub keys: u64,
 }
 
@@ -124,7 +124,7 @@ pub struct PasswordChangedByCookie {
     pub expiries: TokenExpiries,
     /// The number of other sessions that the change ended.
     pub revoked_sessions: u64,
-    /// The number of API keys of the user, which stay valid.
+    /// The number of API keys of the user, expired ones included. A new password does not touch them.
     pub keys: u64,
 }
 

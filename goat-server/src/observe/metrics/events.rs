@@ -24,7 +24,7 @@ impl Metrics {
         self.events.get_or_create(&EventLabel { event: event.kind.name() }).inc();
         match &event.kind {
             EventKind::SignedIn => self.login("success"),
-            EventKind::SignInHeld => self.login("second-factor-required"),
+            EventKind::SignInPending => self.login("second-factor-required"),
             EventKind::SignInFailed(kind) => self.login(kind.code()),
             EventKind::Refreshed => self.refresh("success"),
             EventKind::RefreshRepeated => self.refresh("repeated"),

@@ -135,7 +135,6 @@ async fn active_key_has_the_members_of_the_contract(backend: Backend) {
             "scope": "user:read",
             "exp": now + 60,
             "iat": now,
-            "goat_role": "operator",
             "goat_key": created.data()["id"],
         })
     );

@@ -58,7 +58,7 @@ pub(crate) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<i64>)]
     auth_time: Option<i64>,
-    /// The user's role.
+    /// The user's role; absent of an API key that has less than it, by its scopes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = Option<String>, example = "client")]
     goat_role: Option<String>,
@@ -82,7 +82,7 @@ impl From<goat_core::auth::Introspection> for Introspection {
             acr: found.assurance.map(Assurance::as_str),
             amr: found.amr,
             auth_time: found.authenticated_at.map(Timestamp::as_seconds),
-            goat_role: Some(found.role.as_str().to_owned()),
+            goat_role: found.role.map(|role| role.as_str().to_owned()),
             goat_key: found.key.map(|key| key.to_string()),
         }
     }

@@ -95,7 +95,7 @@ pub(crate) async fn verify(
     let missing: Vec<_> = missing.map(Permission::as_str).collect();
     if !missing.is_empty() {
         let sentence = format!(
-            "Your role does not have the required permissions. Missing: {}.",
+            "Your role, or your API key, does not have the required permissions. Missing: {}.",
             missing.join(", ")
         );
         let error = Error::from(ErrorKind::Forbidden).with_client_message(sentence);
@@ -112,7 +112,11 @@ pub(crate) async fn verify(
     };
     let who = [
         (HeaderName::from_static("x-goat-user"), me.user().to_string()),
-        (HeaderName::from_static("x-goat-role"), me.role().to_string()),
+        // A key with scopes has less than its owner's role, which a backend would take as a whole.
+        (
+            HeaderName::from_static("x-goat-role"),
+            me.whole_role().map(ToString::to_string).unwrap_or_default(),
+        ),
         (HeaderName::from_static("x-goat-session"), session),
         (HeaderName::from_static("x-goat-key"), key),
     ];
