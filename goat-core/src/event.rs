@@ -159,7 +159,8 @@ pub struct Event {
     pub key: Option<KeyId>,
     /// The number of the user's API keys, expired ones included, of [`EventKind::PasswordChanged`] by the user.
     pub keys: Option<u64>,
-    /// The method behind the proof, of a sign-in or a step-up: `password`, or the application's name for its own.
+    /// The method behind the proof, of a sign-in or a step-up: `password`, or the application's name for its
+    /// own.
     pub method: Option<MethodName>,
     /// The affected role, of a change of roles or permissions.
     pub role: Option<Role>,

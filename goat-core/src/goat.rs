@@ -327,8 +327,9 @@ impl Goat {
         self.inner.context.open_session(proof, origin).await
     }
 
-    /// Completes a sign-in that waits for a second factor ([`Error::pending`](crate::Error::pending)), and opens
-    /// its session, on the device of the login. The session has several factors from the time of the answer.
+    /// Completes a sign-in that waits for a second factor ([`Error::pending`](crate::Error::pending)), and
+    /// opens its session, on the device of the login. The session has several factors from the time of the
+    /// answer.
     ///
     /// An answer counts against the limits of the login, and a pending sign-in takes five. It is answered once.
     ///
@@ -372,8 +373,9 @@ impl Goat {
         self.inner.context.authenticate_access_token(access_token)
     }
 
-    /// Returns the user and the rights behind an access token or an API key, for another service that asks by RFC
-    /// 7662; `None` if it is not valid now, for any reason. A refresh token is not valid here, and is not used up.
+    /// Returns the user and the rights behind an access token or an API key, for another service that asks by
+    /// RFC 7662; `None` if it is not valid now, for any reason. A refresh token is not valid here, and is not
+    /// used up.
     ///
     /// ```
     /// use goat_core::Permission;
@@ -398,9 +400,9 @@ impl Goat {
         self.inner.context.introspect(token_or_key).await
     }
 
-    /// Ends the session of an access token, also of an expired one, or of a refresh token, or revokes an API key,
-    /// for a client that revokes its token by RFC 7009. Any other text, and a token that a change of the password replaced, change
-    /// nothing, and the result does not tell.
+    /// Ends the session of an access token, also of an expired one, or of a refresh token, or revokes an API
+    /// key, for a client that revokes its token by RFC 7009. Any other text, and a token that a change of the
+    /// password replaced, change nothing, and the result does not tell.
     ///
     /// # Errors
     ///
@@ -585,7 +587,8 @@ impl Goat {
     }
 
     /// Runs maintenance until it is dropped: every minute it removes expired sessions and challenges, and
-    /// records the last use of API keys. Spawn it once per process. A graceful shutdown calls [`Keys::record_uses`] at its end.
+    /// records the last use of API keys. Spawn it once per process. A graceful shutdown calls
+    /// [`Keys::record_uses`] at its end.
     ///
     /// ```
     /// # use goat_core::{Goat, Stores, token::TokenKeys};

@@ -199,7 +199,8 @@ impl Context {
         Policy::check_administrators(table.top(), before, after, snapshot.others_administer)
     }
 
-    /// Writes a user, and invalidates what the caches have of it. `assigns` is the role that the write gives to the user.
+    /// Writes a user, and invalidates what the caches have of it. `assigns` is the role that the write gives
+    /// to the user.
     pub(super) async fn write_user(
         &self,
         acting: Acting,

@@ -67,7 +67,8 @@ impl Keys {
     ///
     /// [`ErrorKind::Invalid`] for a name, a life or scopes against the rules, and for a scope that the role
     /// lacks; [`ErrorKind::NotFound`] if [`Settings::keys`] is off; [`ErrorKind::TooMany`] if the user has
-    /// [`Settings::keys_per_user`] keys; [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// [`Settings::keys_per_user`] keys; [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or
+    /// if a store is unavailable.
     ///
     /// [`Settings::keys`]: crate::Settings::keys
     /// [`Settings::keys_per_user`]: crate::Settings::keys_per_user

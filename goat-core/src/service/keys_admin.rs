@@ -142,7 +142,8 @@ impl Keys {
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::SessionRequired`] for an API key;
-    /// [`ErrorKind::NotFound`] if the user does not exist or has no such key; [`ErrorKind::Outranked`] also for the actor itself; or if a store is unavailable.
+    /// [`ErrorKind::NotFound`] if the user does not exist or has no such key; [`ErrorKind::Outranked`] also
+    /// for the actor itself; or if a store is unavailable.
     pub async fn revoke_of(&self, actor: Actor, owner: UserId, id: KeyId) -> Result<()> {
         actor.check(&NEEDS)?;
         actor.require_session()?;
@@ -197,8 +198,8 @@ impl Refusal {
     }
 }
 
-/// Returns the permissions that the scopes name. All rights of the owner's role are among those of an actor that
-/// outranks the owner.
+/// Returns the permissions that the scopes name. All rights of the owner's role are among those of an actor
+/// that outranks the owner.
 fn named(scopes: &Scopes) -> &[Permission] {
     match scopes {
         Scopes::Role => &[],

@@ -86,10 +86,10 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::Forbidden`] without `user:update`, [`ErrorKind::SessionRequired`] for an API key,
-    /// [`ErrorKind::Invalid`] for a password against the policy and for the address of a service account, [`ErrorKind::NotFound`],
-    /// [`ErrorKind::Outranked`] also for the actor itself, [`ErrorKind::InvalidTransition`] for a service
-    /// account, which has no password and keeps its address, [`ErrorKind::EmailTaken`]; or if a store is
-    /// unavailable.
+    /// [`ErrorKind::Invalid`] for a password against the policy and for the address of a service account,
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Outranked`] also for the actor itself,
+    /// [`ErrorKind::InvalidTransition`] for a service account, which has no password and keeps its address,
+    /// [`ErrorKind::EmailTaken`]; or if a store is unavailable.
     pub async fn update(&self, actor: Actor, id: UserId, update: UserUpdate) -> Result<User> {
         actor.check(&permissions::USER_UPDATE)?;
         actor.require_session()?;

@@ -65,9 +65,11 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for the address of a service account, [`ErrorKind::RateLimited`] for too many
-    /// changes from the client's address or too many passwords in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
-    /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for the address of a service
+    /// account, [`ErrorKind::RateLimited`] for too many changes from the client's address or too many
+    /// passwords in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
+    /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a
+    /// store is unavailable.
     pub async fn change_email(
         &self,
         principal: &Principal,
@@ -124,11 +126,11 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for a new password against the policy, and for a recent proof in place of the
-    /// current password of a user who has one; [`ErrorKind::RateLimited`] for too many passwords in the
-    /// session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
-    /// [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the session has ended
-    /// meanwhile; or if a store is unavailable.
+    /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for a new password against the
+    /// policy, and for a recent proof in place of the current password of a user who has one;
+    /// [`ErrorKind::RateLimited`] for too many passwords in the session, [`ErrorKind::WrongPassword`],
+    /// [`ErrorKind::StepUpRequired`], [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the
+    /// session has ended meanwhile; or if a store is unavailable.
     pub async fn change_password(
         &self,
         principal: &Principal,
@@ -221,8 +223,9 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::RateLimited`] for too many passwords in
-    /// the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`], [`ErrorKind::LastAdministrator`],
-    /// [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a store is unavailable.
+    /// the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
+    /// [`ErrorKind::LastAdministrator`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or
+    /// if a store is unavailable.
     pub async fn delete_self(
         &self,
         principal: &Principal,

@@ -81,9 +81,10 @@ pub enum RoleWriteOutcome {
 
 /// The port to roles and their permissions.
 ///
-/// An implementer guarantees that a write and the snapshot it decides on are one transaction, that rows
-/// and revision commit together, that no role has a permission twice, and where it keeps the users too, that no role is deleted that a user has: neither
-/// one of the snapshot nor one of a concurrent [`UserWrite`](super::UserWrite) that assigns the role.
+/// An implementer guarantees that a write and the snapshot it decides on are one transaction, that rows and
+/// revision commit together, that no role has a permission twice, and where it keeps the users too, that no
+/// role is deleted that a user has: neither one of the snapshot nor one of a concurrent
+/// [`UserWrite`](super::UserWrite) that assigns the role.
 #[async_trait]
 pub trait RoleStore: fmt::Debug + Send + Sync {
     /// Returns all roles and grants with their revision. One read.

@@ -1,7 +1,8 @@
 //! Conformance suite of [`KeyStore`].
 //!
-//! Each case uses fresh users, so that one store can run all cases; [`revoke_all_deletes_the_keys_of_all_users`]
-//! deletes every key of the store. Races are more effective on a multi-threaded runtime.
+//! Each case uses fresh users, so that one store can run all cases;
+//! [`revoke_all_deletes_the_keys_of_all_users`] deletes every key of the store. Races are more effective on a
+//! multi-threaded runtime.
 //!
 //! Each function panics if the store violates a guarantee of the port.
 

@@ -4,8 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Group {
-    /// Sign-up, sign-in, refresh and sign-out; the current user, its sessions and API keys; token verification and
-    /// the public keys, for other services; the sign-in page.
+    /// Sign-up, sign-in, refresh and sign-out; the current user, its sessions and API keys; token
+    /// verification and the public keys, for other services; the sign-in page.
     Accounts,
     /// Users and their API keys, roles and permissions.
     Administration,

@@ -1,8 +1,8 @@
 //! Builds a [`Goat`] from the settings: stores, keys, password hasher and rules.
 //!
-//! The order matters: first the permissions of the files, before any is read or changed; then the database and its schema, then the stored password hashes, then the
-//! pepper. Only the stored hashes tell a first start, which generates a pepper, from a start with a
-//! lost pepper, which must fail.
+//! The order matters: first the permissions of the files, before any is read or changed; then the database
+//! and its schema, then the stored password hashes, then the pepper. Only the stored hashes tell a first
+//! start, which generates a pepper, from a start with a lost pepper, which must fail.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

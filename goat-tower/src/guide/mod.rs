@@ -73,13 +73,14 @@
 //!
 //! # Calls by programs
 //!
-//! [`authenticate`](crate::GoatExt::authenticate) accepts an API key in place of an access token: a credential that a
-//! user creates for a program, with a part of the user's rights. Handlers, permissions and limits per user stay as
-//! they are. A change of the role, a suspension and a revocation are in force for keys as for sessions. Changes of
-//! the user's own credentials take a [`RecentPrincipal`](crate::RecentPrincipal), which a key never is.
+//! [`authenticate`](crate::GoatExt::authenticate) accepts an API key in place of an access token: a
+//! credential that a user creates for a program, with a part of the user's rights. Handlers, permissions and
+//! limits per user stay as they are. A change of the role, a suspension and a revocation are in force for
+//! keys as for sessions. Changes of the user's own credentials take a
+//! [`RecentPrincipal`](crate::RecentPrincipal), which a key never is.
 //! [`keys(false)`](crate::AuthenticateLayer::keys) rejects keys on a whole router,
-//! [`Requirement::person`](crate::Requirement::person) on a route, and
-//! [`by_key`](crate::LimitLayer::by_key) counts each key on its own.
+//! [`Requirement::person`](crate::Requirement::person) on a route, and [`by_key`](crate::LimitLayer::by_key)
+//! counts each key on its own.
 //!
 //! ```
 //! use goat_core::key::{NewKey, Scopes};

@@ -148,10 +148,10 @@ impl Requirement {
         Self(Rule::any(requirements.into_iter().map(|requirement| requirement.into().0)))
     }
 
-    /// Requires exactly this role, not a higher one; require a permission where several roles may have
-    /// it. An API key satisfies it only if its scopes are all rights of the role. Roles come from [`Roles::get`], so that a misspelt name is found at startup. A role that the
-    /// goat does not have rejects every request, even if the database has it, and is logged as an error
-    /// when the layer is made.
+    /// Requires exactly this role, not a higher one; require a permission where several roles may have it. An
+    /// API key satisfies it only if its scopes are all rights of the role. Roles come from [`Roles::get`], so
+    /// that a misspelt name is found at startup. A role that the goat does not have rejects every request,
+    /// even if the database has it, and is logged as an error when the layer is made.
     #[must_use]
     pub fn role(role: Role) -> Self {
         Self(Rule::Condition(LiveCondition::Role(role)))

@@ -12,8 +12,8 @@ use goat_core::{Error, ErrorKind, Permission, Timestamp};
 use super::rule::{Condition, ProofCondition, Rule};
 use crate::response::denial::Denial;
 
-/// A rule about the permissions and the times that a token carries, and any combination of these. Cheap to clone; its
-/// `Display` says it in words.
+/// A rule about the permissions and the times that a token carries, and any combination of these. Cheap to
+/// clone; its `Display` says it in words.
 ///
 /// It is the part of a [`Requirement`](crate::Requirement) that can be decided offline, and becomes one
 /// by `From`. A token names no role, and a predicate needs a live principal: to require these of a

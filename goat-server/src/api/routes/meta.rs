@@ -107,8 +107,8 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Pro
 ///
 /// Returns metrics in the Prometheus text format, or in OpenMetrics if `Accept` asks for it.
 ///
-/// In production, requires an access token or an API key with the permission `metrics:read`. Public in development,
-/// and on the address of `GOAT_METRICS_LISTEN`.
+/// In production, requires an access token or an API key with the permission `metrics:read`. Public in
+/// development, and on the address of `GOAT_METRICS_LISTEN`.
 #[utoipa::path(
     get,
     path = "/api/metrics",

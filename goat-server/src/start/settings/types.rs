@@ -66,8 +66,8 @@ pub struct HttpSettings {
     pub drain_delay: Duration,
     /// `GOAT_SHUTDOWN_TIMEOUT`: time for open requests to finish.
     pub shutdown_timeout: Duration,
-    /// `GOAT_TRUSTED_PROXIES`: proxies trusted to set the forwarding header and the request id. Ranges are reduced to
-    /// their network, and IPv4-mapped IPv6 becomes IPv4.
+    /// `GOAT_TRUSTED_PROXIES`: proxies trusted to set the forwarding header and the request id. Ranges are
+    /// reduced to their network, and IPv4-mapped IPv6 becomes IPv4.
     pub trusted_proxies: Vec<IpNet>,
     /// `GOAT_FORWARDED_HEADER`: the forwarding header to read.
     pub forwarded_header: ForwardedHeader,

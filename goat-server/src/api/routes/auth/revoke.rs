@@ -11,8 +11,8 @@ use crate::api::extract::{NoQuery, TokenForm};
 /// Revoke a token
 ///
 /// Ends the session of an access token, also of an expired one, or of a refresh token, or revokes an API key
-/// (RFC 7009). Anything else changes nothing: a token or key that is unknown, forged or revoked, or a token from
-/// before a change of the password. The response is the same.
+/// (RFC 7009). Anything else changes nothing: a token or key that is unknown, forged or revoked, or a token
+/// from before a change of the password. The response is the same.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/revoke",

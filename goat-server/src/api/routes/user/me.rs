@@ -101,10 +101,10 @@ impl FromFields for ChangePasswordBody {
 
 /// Change the current user's password
 ///
-/// Ends every other session of the user. API keys stay valid; the response says how many there are. The current session continues with the returned tokens only: its
-/// earlier access and refresh tokens no longer work (401 `session-revoked`), and presenting one ends
-/// nothing. If the access token is in a cookie, the new tokens are in the two cookies, and the body has the
-/// expiries only.
+/// Ends every other session of the user. API keys stay valid; the response says how many there are. The
+/// current session continues with the returned tokens only: its earlier access and refresh tokens no longer
+/// work (401 `session-revoked`), and presenting one ends nothing. If the access token is in a cookie, the new
+/// tokens are in the two cookies, and the body has the expiries only.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-password",
