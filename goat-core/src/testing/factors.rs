@@ -92,7 +92,6 @@ impl TestFactors {
 /// For tests (feature `testing`).
 impl Builder {
     /// Verifies answers by the factors that a test enrols; the stores need them too, as [`TestFactors`] shows.
-    #[must_use]
     pub fn test_factors(mut self, factors: &TestFactors) -> Self {
         self.answers = Arc::new(factors.clone());
         self
