@@ -177,6 +177,7 @@ impl Context {
         let user = User {
             id: UserId::generate(now),
             email,
+            email_verified_at: None,
             role,
             status,
             created_at: now,

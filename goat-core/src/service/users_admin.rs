@@ -119,7 +119,7 @@ impl Users {
                     return Ok(UserChange::Nothing);
                 }
                 if let Some(email) = new_email {
-                    account.user.email = email.clone();
+                    account.user.set_email(email.clone());
                 }
                 if let Some(hash) = &hash {
                     account.password_hash = hash.clone();

@@ -105,7 +105,7 @@ impl Users {
                 let id = account.user.id;
                 let rule = |snapshot: &UserSnapshot| {
                     let mut account = own(snapshot, &facts, &account)?;
-                    account.user.email = email.clone();
+                    account.user.set_email(email.clone());
                     account.user.updated_at = now;
                     Ok(UserChange::Put(account))
                 };

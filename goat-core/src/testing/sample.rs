@@ -52,6 +52,7 @@ pub(crate) fn account_of(role: &Role, email: &str) -> Account {
         user: User {
             id: UserId::generate(START),
             email: Email::parse(email).expect("an address"),
+            email_verified_at: None,
             role: role.clone(),
             status: Status::Active,
             created_at: START,

@@ -52,7 +52,7 @@ use crate::error::ErrorKind;
 use crate::id::{SessionId, UserId};
 use crate::session::TokenReplacement;
 use crate::store::{Rehashed, UserChange, UserSnapshot, UserStore, UserWrite, UserWriteOutcome};
-use crate::user::{Account, Attributes, Email, Status, User};
+use crate::user::{Account, Attributes, Email, Status, User, UserFilter, UserQuery};
 
 use super::sample::{START, account, account_of, later, role, service_account, token, word};
 
@@ -61,6 +61,7 @@ pub async fn conformance(store: &Arc<dyn UserStore>) {
     an_account_is_read_back_as_written(store).await;
     unknown_users_are_not_found(store).await;
     an_address_belongs_to_one_user(store).await;
+    a_verification_moves_with_the_address(store).await;
     concurrent_sign_ups_with_one_address_create_one_user(store).await;
     concurrent_writes_create_a_user_once(store).await;
     a_refused_write_has_no_effect(store).await;
@@ -150,6 +151,7 @@ pub async fn an_account_is_read_back_as_written(store: &Arc<dyn UserStore>) {
         account.user.status = Status::Suspended;
         account.user.updated_at = later(5);
         account.user.last_login_at = Some(later(4));
+        account.user.email_verified_at = Some(later(5));
         account.user.attributes =
             attributes(json!({ "plan": "ü\u{1}'", "teams": ["a b"], "n": 1.5 }));
         account.password_hash = "another".into();
@@ -197,6 +199,72 @@ pub async fn an_address_belongs_to_one_user(store: &Arc<dyn UserStore>) {
     assert_same(&before, &second);
     assert!(store.by_email(second.user.email.canonical()).await.expect("responds").is_none());
     assert!(matches!(put(store, &first).await, UserWriteOutcome::Changed { .. }));
+}
+
+/// The time at which an address was verified is stored in the same write as the address, exactly as the write
+/// has it, and every read shows both as of one write.
+pub async fn a_verification_moves_with_the_address(store: &Arc<dyn UserStore>) {
+    let (mut account, other) = (account(&role()), account(&role()));
+    put(store, &other).await;
+    let writes = [
+        (true, None),
+        (false, Some(later(3))),
+        (false, Some(later(4))),
+        // Another address, not verified.
+        (true, None),
+        // Another address, verified in the same write; also at the time at which the earlier one was.
+        (true, Some(later(5))),
+        (true, Some(later(5))),
+        (false, None),
+    ];
+    for (moves, verified_at) in writes {
+        let before = account.user.email.clone();
+        if moves {
+            account.user.email =
+                Email::parse(&format!("Ann.{}@example.org", word())).expect("an address");
+        }
+        account.user.email_verified_at = verified_at;
+        let written = put(store, &account).await;
+        let UserWriteOutcome::Changed { after, .. } = written else { panic!("{written:?}") };
+        assert_same(&after, &account);
+        assert_everywhere(store, &account).await;
+        if moves {
+            assert!(store.by_email(before.canonical()).await.expect("responds").is_none());
+        }
+    }
+    account.user.email_verified_at = Some(later(6));
+    put(store, &account).await;
+    // A refused address leaves both.
+    let mut taken = account.clone();
+    taken.user.email = other.user.email;
+    taken.user.email_verified_at = Some(later(7));
+    assert!(matches!(put(store, &taken).await, UserWriteOutcome::EmailTaken));
+    assert_everywhere(store, &account).await;
+}
+
+/// Asserts that every read of one user shows this account.
+async fn assert_everywhere(store: &Arc<dyn UserStore>, account: &Account) {
+    let (id, role) = (account.user.id, &account.user.role);
+    assert_same(&read(store, id).await, account);
+    let found = store.by_email(account.user.email.canonical()).await;
+    assert_same(&found.expect("the store responds").expect("the user"), account);
+    let state = store.state(id).await.expect("the store responds").expect("the user");
+    assert_same_user(&state.user, &account.user);
+    // Repeated, so that a caching store can use its cache.
+    for _ in 0..2 {
+        let cached = store.cached_state(id).await.expect("the store responds").value;
+        assert_same_user(&cached.expect("the user").user, &account.user);
+    }
+    let filter = UserFilter { roles: vec![role.clone()], ..UserFilter::default() };
+    let query = UserQuery { filter, hidden_roles: Vec::new(), except: None };
+    let listed = store.list(&query).await.expect("the store responds").users;
+    assert_eq!(listed.len(), 1);
+    assert_same_user(&listed[0], &account.user);
+    let decide = |snapshot: &UserSnapshot| {
+        assert_same(snapshot.target.as_ref().expect("the target"), account);
+        Ok(UserChange::Nothing)
+    };
+    write(store, None, id, role, &decide).await;
 }
 
 /// A write that the rules refuse has no effect.
@@ -285,6 +353,7 @@ pub async fn only_active_persons_in_the_top_role_administer(store: &Arc<dyn User
 pub async fn a_sign_in_changes_only_the_last_login(store: &Arc<dyn UserStore>) {
     let mut account = account(&role());
     account.user.attributes = attributes(json!({ "plan": "pro" }));
+    account.user.email_verified_at = Some(later(2));
     let id = account.user.id;
     put(store, &account).await;
     for (at, expected) in [(later(9), later(9)), (later(5), later(9)), (later(10), later(10))] {

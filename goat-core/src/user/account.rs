@@ -18,6 +18,9 @@ pub struct User {
     pub id: UserId,
     /// The e-mail address, which is also the login name.
     pub email: Email,
+    /// When the address was proven to belong to the user; `None`: never. It changes in the same write as the
+    /// address.
+    pub email_verified_at: Option<Timestamp>,
     /// The role.
     pub role: Role,
     /// Whether the user may log in.
@@ -37,6 +40,15 @@ impl User {
     #[must_use]
     pub fn kind(&self) -> UserKind {
         if self.email.is_of_service() { UserKind::Service } else { UserKind::Person }
+    }
+
+    /// Replaces the address. Another address is not verified; another spelling of the same address stays as
+    /// verified as it was.
+    pub(crate) fn set_email(&mut self, email: Email) {
+        if email != self.email {
+            self.email_verified_at = None;
+        }
+        self.email = email;
     }
 
     /// Whether the user is an administrator, where `top` is the highest role: an active person in that role.

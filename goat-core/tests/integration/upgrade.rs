@@ -12,13 +12,13 @@ use goat_core::store::sql::{
 };
 use goat_core::token::AccessClaims;
 use goat_core::user::{Account, Attributes};
-use goat_core::{SessionId, Stores, TokenId, UserId};
+use goat_core::{Email, SessionId, Stores, TokenId, UserId};
 use goat_engines::Postgres;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
 use crate::flows::support::{Backend, Harness, login};
-use crate::postgres::support::name;
+use crate::postgres::support::{name, put};
 
 macro_rules! migrations {
     ($engine:literal: $($file:literal),*) => {
@@ -156,6 +156,24 @@ impl Database {
         .await;
     }
 
+    async fn update_user(&self, account: &Account) {
+        let (user, epoch) = (&account.user, account.epoch.number);
+        let (id, role, status) = (user.id, user.role.as_str(), user.status.as_str());
+        let (email, canonical, domain) =
+            (user.email.as_str(), user.email.canonical(), user.email.domain());
+        let (created, updated) = (user.created_at.as_millis(), user.updated_at.as_millis());
+        let (hash, revision) = (account.password_hash.expose(), account.revision);
+        let login = user.last_login_at.unwrap_or_default().as_millis();
+        self.run(&format!(
+            "UPDATE goat_users SET email = '{email}', email_canonical = '{canonical}', \
+             email_domain = '{domain}', role = '{role}', status = '{status}', password_hash = '{hash}', \
+             created_at = {created}, updated_at = {updated}, last_login_at = {login}, \
+             session_epoch = {epoch}, kept_session = NULL, revision = {revision}, \
+             token_replacement = NULL, attributes = NULL WHERE id = '{id}'"
+        ))
+        .await;
+    }
+
     async fn insert_session(&self, session: &Session) {
         let Session { id, user, epoch, device, current, .. } = session;
         let (created, used) = (session.created_at.as_millis(), session.last_used_at.as_millis());
@@ -281,6 +299,35 @@ async fn upgrade(old: Database) {
     .await;
     old.run(&format!("DELETE FROM goat_users WHERE id = '{}'", bea.user.id)).await;
     assert!(stores.users.by_id(bea.user.id).await.expect("a read").is_none());
+    a_node_of_the_earlier_version_verifies_no_address(&old, &stores, id).await;
+}
+
+/// A node of the earlier version leaves the time at which an address was verified, also when it changes the
+/// address. The database forgets the time then.
+async fn a_node_of_the_earlier_version_verifies_no_address(
+    old: &Database,
+    stores: &Stores,
+    id: UserId,
+) {
+    let read = async || stores.users.by_id(id).await.expect("a read").expect("Ann");
+    let mut ann = read().await;
+    assert_eq!(ann.user.email_verified_at, None);
+    let verified_at = Some(ann.user.created_at);
+    ann.user.email_verified_at = verified_at;
+    put(&stores.users, None, &ann).await.expect("the store responds");
+    for (email, expected) in [
+        ("ann@example.org", verified_at),
+        ("ANN@example.org", verified_at),
+        ("other@example.org", None),
+        ("ann@example.org", None),
+    ] {
+        ann.user.email = Email::parse(email).expect("an address");
+        ann.revision = read().await.revision + 1;
+        old.update_user(&ann).await;
+        let read = read().await;
+        assert_eq!((read.user.email.as_str(), read.revision), (email, ann.revision));
+        assert_eq!(read.user.email_verified_at, expected, "{email}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ fn writer_to_redis_becomes_no_administrator() {
     assert!(genuine.contains("client active"), "{genuine}");
     let of_admin = redis.cli(&["HGET", of_others[0], "v"]);
     assert!(of_admin.contains("admin active"), "{of_admin}");
-    let admin = "3 01KE1Q0J0000000000000000YY admin active 0 0 - 0 - - 1 1 0 aa";
+    let admin = "4 01KE1Q0J0000000000000000YY admin active 0 0 - - 0 - - 1 1 0 aa";
     let forged = [admin, &genuine.replace("client", "admin"), &of_admin];
     for value in forged {
         let time = redis.cli(&["TIME"]);

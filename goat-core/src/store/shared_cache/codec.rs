@@ -8,8 +8,9 @@ use crate::id::{GrantId, SessionId, UserId};
 use crate::session::SessionEpoch;
 use crate::user::{Attributes, Email, Status, User, UserState};
 
-/// The format version of user states. Version 1 had no profile, version 2 no attributes.
-const STATE: &str = "3";
+/// The format version of user states. Version 1 had no profile, version 2 no attributes, version 3 no
+/// verified addresses.
+const STATE: &str = "4";
 /// The format version of roles and permissions. Version 1 had no roles.
 const ROWS: &str = "2";
 /// Encodes an absent value.
@@ -34,17 +35,27 @@ impl CacheValue for UserState {
 
     fn encode(&self) -> String {
         let Self { user, epoch: SessionEpoch { number, kept }, roles_revision, revision: _ } = self;
-        let User { id, email, role, status, created_at, updated_at, last_login_at, attributes } =
-            user;
+        let User {
+            id,
+            email,
+            email_verified_at,
+            role,
+            status,
+            created_at,
+            updated_at,
+            last_login_at,
+            attributes,
+        } = user;
         let (created_at, updated_at) = (created_at.as_millis(), updated_at.as_millis());
         let last_login_at = text(last_login_at.map(Timestamp::as_millis));
+        let email_verified_at = text(email_verified_at.map(Timestamp::as_millis));
         let (kept, roles) = (text(*kept), text(*roles_revision));
         // These come last and with their lengths, since a store may keep any text as an address.
         let (given, canonical) = (email.as_str(), email.canonical());
         let attributes = attributes.stored().unwrap_or_default();
         format!(
-            "{STATE} {id} {role} {status} {created_at} {updated_at} {last_login_at} {number} {kept} \
-             {roles} {} {} {} {given}{canonical}{attributes}",
+            "{STATE} {id} {role} {status} {created_at} {updated_at} {last_login_at} \
+             {email_verified_at} {number} {kept} {roles} {} {} {} {given}{canonical}{attributes}",
             given.len(),
             canonical.len(),
             attributes.len()
@@ -52,13 +63,13 @@ impl CacheValue for UserState {
     }
 
     fn decode(revision: u64, text: &str) -> Option<Self> {
-        let parts: Vec<&str> = text.splitn(14, ' ').collect();
+        let parts: Vec<&str> = text.splitn(15, ' ').collect();
         let [STATE, id, role, status, created_at, updated_at, last_login_at, ref rest @ ..] =
             parts[..]
         else {
             return None;
         };
-        let &[number, kept, roles, given, canonical, attributes, texts] = rest else {
+        let &[verified_at, number, kept, roles, given, canonical, attributes, texts] = rest else {
             return None;
         };
         let (given, texts) = texts.split_at_checked(given.parse().ok()?)?;
@@ -74,6 +85,7 @@ impl CacheValue for UserState {
             user: User {
                 id: UserId::parse(id).ok()?,
                 email: Email::from_stored(given.to_owned(), canonical.to_owned()),
+                email_verified_at: optional(verified_at, time)?,
                 role: Role::parse(role).ok()?,
                 status: Status::parse(status)?,
                 created_at: time(created_at)?,
@@ -157,6 +169,7 @@ mod tests {
         let user = User {
             id: UserId::parse("01KE1Q0J0000000000000000YY").expect("an id"),
             email: Email::parse("Ann@Bücher.example").expect("an address"),
+            email_verified_at: Some(Timestamp::from_millis(8)),
             role: role(),
             status: Status::Suspended,
             created_at: Timestamp::from_millis(-5),
@@ -173,6 +186,7 @@ mod tests {
         let user = User {
             // Not parsed: of a store that goat did not write.
             email: Email::from_stored("a b".to_owned(), String::new()),
+            email_verified_at: None,
             status: Status::Active,
             last_login_at: None,
             attributes: Attributes::default(),
@@ -217,11 +231,11 @@ mod tests {
         let [plain, full] = states();
         assert_eq!(
             plain.encode(),
-            "3 01KE1Q0J0000000000000000YY operator active -5 1767225600347 - 0 - - 3 0 0 a b"
+            "4 01KE1Q0J0000000000000000YY operator active -5 1767225600347 - - 0 - - 3 0 0 a b"
         );
         assert_eq!(
             full.encode(),
-            "3 01KE1Q0J0000000000000000YY operator suspended -5 1767225600347 9 \
+            "4 01KE1Q0J0000000000000000YY operator suspended -5 1767225600347 9 8 \
              18446744073709551615 01KE1Q0J0000000000000000ZZ 18446744073709551615 19 25 22 \
              Ann@Bücher.exampleann@xn--bcher-kva.example{\"a\":\"b c\",\"d\":[\"ü\"]}"
         );
@@ -242,13 +256,14 @@ mod tests {
         }
         let [plain, full] = states().map(|state| state.encode());
         for (old, new) in [
-            ("3 ", "2 "),
-            ("3 ", "3  "),
+            ("4 ", "3 "),
+            ("4 ", "4  "),
             ("YY", "Y"),
             ("operator", "Operator"),
             ("active", "Active"),
             (" -5 ", " x "),
             ("347 -", "347 x"),
+            (" - - 0", " - x 0"),
             (" 0 -", " -1 -"),
             (" - 3", " x 3"),
             ("3 0 0", "4 0 0"),
@@ -262,10 +277,13 @@ mod tests {
         }
         // Within a character.
         assert_eq!(UserState::decode(7, &full.replace(" 19 25 22 ", " 6 38 22 ")), None);
-        // Earlier versions, in which a user with attributes has none.
+        // Earlier versions, in which a user with attributes or a verified address has none.
         assert_eq!(UserState::decode(7, "1 operator active 0 - -"), None);
-        let second = plain.replacen("3 ", "2 ", 1).replace(" 3 0 0 ", " 3 0 ");
-        assert_eq!(UserState::decode(7, &second), None);
+        let third = plain.replacen("4 ", "3 ", 1).replace(" - - 0 ", " - 0 ");
+        let second = third.replacen("3 ", "2 ", 1).replace(" 3 0 0 ", " 3 0 ");
+        for text in [third, second] {
+            assert_eq!(UserState::decode(7, &text), None, "{text:?}");
+        }
         assert_eq!(UserState::decode(7, &full.replace("\"d\"", "\"D\"")), None);
         let whole = rows().encode();
         for text in [

@@ -20,7 +20,8 @@ use super::dialect::Row;
 /// The columns that [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, attributes"
+        "id, email, email_canonical, email_verified_at, role, status, created_at, updated_at, \
+         last_login_at, attributes"
     };
 }
 pub(super) use user_columns;
@@ -28,8 +29,9 @@ pub(super) use user_columns;
 /// The columns that [`account`] reads.
 macro_rules! account_columns {
     () => {
-        "id, email, email_canonical, role, status, created_at, updated_at, last_login_at, \
-         attributes, password_hash, session_epoch, kept_session, token_replacement, revision"
+        "id, email, email_canonical, email_verified_at, role, status, created_at, updated_at, \
+         last_login_at, attributes, password_hash, session_epoch, kept_session, token_replacement, \
+         revision"
     };
 }
 pub(super) use account_columns;
@@ -37,8 +39,9 @@ pub(super) use account_columns;
 /// The columns that [`state`] reads, also beside those of the session.
 macro_rules! state_columns {
     () => {
-        "email, email_canonical, role, status, goat_users.created_at AS user_created_at, updated_at, \
-         last_login_at, attributes, session_epoch, kept_session, revision, \
+        "email, email_canonical, email_verified_at, role, status, \
+         goat_users.created_at AS user_created_at, updated_at, last_login_at, attributes, \
+         session_epoch, kept_session, revision, \
          (SELECT roles_revision FROM goat_guard) AS roles_revision"
     };
 }
@@ -74,6 +77,7 @@ fn user_created_at(row: &Row, id: UserId, created_at: &'static str) -> Result<Us
     Ok(User {
         id,
         email: Email::from_stored(row.try_get("email")?, row.try_get("email_canonical")?),
+        email_verified_at: time_if_any(row, "email_verified_at")?,
         role: parsed(row, "role", Role::parse)?,
         status: status(row)?,
         created_at: time(row, created_at)?,
@@ -123,7 +127,6 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
     let created_at = time(row, "created_at")?;
     let methods = u16::try_from(count(row, "methods")?).map_err(|_| Failure::Row("methods"))?;
     let authenticated_at = time(row, "authenticated_at")?;
-    let multi_at: Option<i64> = row.try_get("multi_at")?;
     Ok(Session {
         id: parsed(row, "id", SessionId::parse)?,
         user: parsed(row, "user_id", UserId::parse)?,
@@ -148,7 +151,7 @@ pub(super) fn session(row: &Row) -> Result<Session, Failure> {
         } else {
             authenticated_at
         },
-        multi_at: multi_at.map(Timestamp::from_millis),
+        multi_at: time_if_any(row, "multi_at")?,
         actor: parsed_optional(row, "actor_id", UserId::parse)?,
     })
 }
@@ -160,7 +163,6 @@ pub(super) fn stored_key(row: &Row) -> Result<StoredKey, Failure> {
         "" => Ok(None),
         id => UserId::parse(id).map(Some),
     };
-    let time_if_any = |column| Ok::<_, Failure>(row.try_get::<Option<i64>, _>(column)?);
     Ok(StoredKey {
         key: Key {
             id: parsed(row, "id", KeyId::parse)?,
@@ -169,8 +171,8 @@ pub(super) fn stored_key(row: &Row) -> Result<StoredKey, Failure> {
             name: row.try_get("name")?,
             scopes: parsed(row, "scopes", |text| Scopes::from_stored(text).ok_or(()))?,
             created_at: time(row, "created_at")?,
-            expires_at: time_if_any("expires_at")?.map(Timestamp::from_millis),
-            last_used_at: time_if_any("last_used_at")?.map(Timestamp::from_millis),
+            expires_at: time_if_any(row, "expires_at")?,
+            last_used_at: time_if_any(row, "last_used_at")?,
         },
         hash: KeyHash::from_bytes(hash.try_into().map_err(|_| Failure::Row("hash"))?),
     })
@@ -207,6 +209,11 @@ fn epoch(row: &Row) -> Result<SessionEpoch, Failure> {
 /// Decodes a time.
 pub(super) fn time(row: &Row, column: &'static str) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_millis(row.try_get(column)?))
+}
+
+/// Decodes a time that may be `NULL`.
+fn time_if_any(row: &Row, column: &'static str) -> Result<Option<Timestamp>, Failure> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
 }
 
 /// Decodes a number that is never negative.

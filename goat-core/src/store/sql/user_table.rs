@@ -39,6 +39,11 @@ pub(super) fn note_definition(checksum: &str) -> String {
     )
 }
 
+/// The time of the address's verification in a changed row. A process of the version before changes an
+/// address and leaves this column: the new address is not verified.
+pub(super) const CHANGED_EMAIL_VERIFIED_AT: &str = "CASE WHEN NEW.email_canonical <> OLD.email_canonical \
+    AND NEW.email_verified_at = OLD.email_verified_at THEN NULL ELSE NEW.email_verified_at END";
+
 /// Prefix of the columns and indexes that goat adds.
 pub(super) const PREFIX: &str = "goat_";
 

@@ -293,7 +293,7 @@ async fn decide_and_save(
     }
     let saved = match (before, after) {
         (None, Some(after)) => insert(connection, after).await,
-        (Some(_), Some(after)) => update(connection, after).await,
+        (Some(before), Some(after)) => update(connection, before, after).await,
         (_, None) => delete(connection, write.target).await,
     };
     match saved.as_ref().err().and_then(|error| connection.unique_violation(error)) {
@@ -347,16 +347,27 @@ async fn is_any_active(
 async fn insert(connection: &mut Connection<'_>, account: &Account) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO goat_users (id, email, email_canonical, email_domain, role, status, \
                  password_hash, created_at, updated_at, last_login_at, session_epoch, kept_session, \
-                 revision, token_replacement, attributes) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                 revision, token_replacement, attributes, email_verified_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     save(connection, query, account).await
 }
 
-async fn update(connection: &mut Connection<'_>, account: &Account) -> Result<(), sqlx::Error> {
+async fn update(
+    connection: &mut Connection<'_>,
+    before: &Account,
+    account: &Account,
+) -> Result<(), sqlx::Error> {
+    let verified_at = account.user.email_verified_at;
+    let has_moved = account.user.email != before.user.email;
+    if has_moved && verified_at.is_some() && verified_at == before.user.email_verified_at {
+        // The trigger on a changed address takes this time for one that the write leaves as it was.
+        let query = "UPDATE goat_users SET email_verified_at = NULL WHERE id = $1";
+        connection.execute(sqlx::query(query).bind(account.user.id.to_string())).await?;
+    }
     let query = "UPDATE goat_users SET email = $2, email_canonical = $3, email_domain = $4, \
                  role = $5, status = $6, password_hash = $7, created_at = $8, updated_at = $9, \
                  last_login_at = $10, session_epoch = $11, kept_session = $12, revision = $13, \
-                 token_replacement = $14, attributes = $15 WHERE id = $1";
+                 token_replacement = $14, attributes = $15, email_verified_at = $16 WHERE id = $1";
     save(connection, query, account).await
 }
 
@@ -381,7 +392,8 @@ async fn save(
         .bind(epoch.kept.map(|session| session.to_string()))
         .bind(rows::signed(*revision))
         .bind(replacement.as_ref().map(ToString::to_string))
-        .bind(user.attributes.stored());
+        .bind(user.attributes.stored())
+        .bind(user.email_verified_at.map(Timestamp::as_millis));
     connection.execute(query).await?;
     Ok(())
 }

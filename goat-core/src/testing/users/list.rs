@@ -64,6 +64,8 @@ pub async fn a_list_applies_filter_order_and_page(store: &Arc<dyn UserStore>) {
                 account.user.created_at = START + moment(&mut numbers);
                 let last_login_at = START + moment(&mut numbers);
                 account.user.last_login_at = (numbers.below(3) > 0).then_some(last_login_at);
+                let verified_at = account.user.created_at;
+                account.user.email_verified_at = suffix.is_empty().then_some(verified_at);
                 // Some names give the same address, and so the same user.
                 if let UserWriteOutcome::Changed { after, .. } = put(store, &account).await {
                     users.push(after.user);

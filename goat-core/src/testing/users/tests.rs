@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::store::Aged;
 use crate::store::memory::MemoryDirectory;
-use crate::user::{User, UserPage, UserQuery, UserState};
+use crate::user::{UserPage, UserState};
 
 /// The fault of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,12 @@ enum Fault {
     RaisesTheRevisionInResultsOnly,
     /// The revision is always zero.
     RevisionIsZero,
+    /// A new address keeps the time at which the earlier one was verified.
+    KeepsTheVerification,
+    /// A write without a new address leaves the time of the verification as it was.
+    WritesNoVerification,
+    /// Lists show no verification.
+    ListsNoVerification,
 }
 
 #[derive(Debug)]
@@ -63,6 +69,7 @@ impl FaultyStore {
             user.created_at = cut(user.created_at);
             user.updated_at = cut(user.updated_at);
             user.last_login_at = user.last_login_at.map(cut);
+            user.email_verified_at = user.email_verified_at.map(cut);
         }
         user
     }
@@ -107,10 +114,27 @@ impl UserStore for FaultyStore {
         let mut page = self.inner.list(query).await?;
         let cut = |user| self.user(user, Fault::TruncatesTimesInLists);
         page.users = page.users.into_iter().map(cut).collect();
+        if self.fault == Fault::ListsNoVerification {
+            page.users.iter_mut().for_each(|user| user.email_verified_at = None);
+        }
         Ok(page)
     }
 
     async fn write(&self, write: UserWrite<'_>) -> Result<UserWriteOutcome, StoreError> {
+        let decide = |snapshot: &UserSnapshot| {
+            let mut change = (write.decide)(snapshot);
+            if let (Ok(UserChange::Put(after)), Some(before)) = (&mut change, &snapshot.target) {
+                let moves = after.user.email != before.user.email;
+                if self.fault == Fault::KeepsTheVerification && moves
+                    || self.fault == Fault::WritesNoVerification && !moves
+                {
+                    after.user.email_verified_at = before.user.email_verified_at;
+                }
+            }
+            change
+        };
+        let UserWrite { actor, key, target, top_role, assigns, .. } = write;
+        let write = UserWrite { actor, key, target, top_role, assigns, decide: &decide };
         Ok(self.written(self.inner.write(write).await?))
     }
 
@@ -177,6 +201,16 @@ async fn a_wrong_revision_is_detected() {
     }
     let shown = |store| async move { a_cached_state_includes_every_completed_write(&store).await };
     assert!(!passes(shown, Fault::RaisesTheRevisionInResultsOnly).await);
+}
+
+#[tokio::test]
+async fn a_verification_apart_from_the_address_is_detected() {
+    for fault in
+        [Fault::KeepsTheVerification, Fault::WritesNoVerification, Fault::ListsNoVerification]
+    {
+        let moves = |store| async move { a_verification_moves_with_the_address(&store).await };
+        assert!(!passes(moves, fault).await, "{fault:?}");
+    }
 }
 
 /// Users that an application created without goat.

@@ -135,8 +135,9 @@ macro_rules! on_every_database {
                 assert_eq!(ann.expect("Ann").password_hash.expose().as_str(), "");
             }
 
-            /// An application that adopted its table with the version before has no column of attributes, and
-            /// its running processes write users without it.
+            /// An application that adopted its table with an earlier version has neither attributes nor the time
+            /// of a verification, and its running processes write users without these columns: an address that
+            /// such a process changes is not verified.
             #[tokio::test(flavor = "multi_thread")]
             async fn a_later_column_is_shown_added_and_not_required() {
                 let (_guard, pool, database) = support::$database().await;
@@ -144,14 +145,18 @@ macro_rules! on_every_database {
                 let database = database.adopt(PEOPLE).await.expect("a plan").apply().await.expect("adopted");
                 let old = "DROP VIEW goat_application_users; \
                     ALTER TABLE people DROP COLUMN goat_attributes; \
+                    ALTER TABLE people DROP COLUMN goat_email_verified_at; \
                     UPDATE goat_application SET definition = 'old'";
                 run(&pool, old).await.expect("the version before");
                 let plan = database.adopt(PEOPLE).await.expect("a plan");
                 let shown = plan.to_string();
                 let added: Vec<_> =
                     shown.lines().filter(|line| line.starts_with("ALTER")).collect();
-                assert_eq!(added.len(), 1, "{shown}");
-                assert!(added[0].starts_with("ALTER TABLE \"people\" ADD COLUMN \"goat_attributes\""));
+                assert_eq!(added.len(), 2, "{shown}");
+                for (added, column) in added.iter().zip(["goat_attributes", "goat_email_verified_at"]) {
+                    let begin = format!("ALTER TABLE \"people\" ADD COLUMN \"{column}\"");
+                    assert!(added.starts_with(&begin), "{added}");
+                }
                 let database = plan.apply().await.expect("adopted");
                 let insert = "INSERT INTO goat_application_users (id, email, email_canonical, \
                     email_domain, role, status, password_hash, created_at, updated_at, last_login_at, \
@@ -165,6 +170,17 @@ macro_rules! on_every_database {
                 let patch = AttributePatch::parse(json!({ "plan": "pro" })).expect("a patch");
                 goat.users().change_attributes(Actor::system("test"), ann.id, patch).await.expect("changed");
                 assert_eq!(text(&pool, "SELECT goat_attributes FROM people").await, "{\"plan\":\"pro\"}");
+
+                run(&pool, "UPDATE people SET goat_email_verified_at = 5").await.expect("verified");
+                for (change, verified_at) in [
+                    ("UPDATE goat_application_users SET email = 'A@b.example', revision = revision + 1", "5"),
+                    ("UPDATE goat_application_users SET email = 'c@b.example', \
+                      email_canonical = 'c@b.example', revision = revision + 1", "none"),
+                ] {
+                    run(&pool, change).await.expect("written without the column");
+                    let read = "SELECT COALESCE(CAST(goat_email_verified_at AS TEXT), 'none') FROM people";
+                    assert_eq!(text(&pool, read).await, verified_at, "{change}");
+                }
             }
 
             /// L1: an error names a row, and no address.

@@ -3,6 +3,7 @@
 use goat_core::event::{EventActor, EventKind};
 use goat_core::session::{Origin, OtherSessions};
 use goat_core::testing::Point;
+use goat_core::user::UserUpdate;
 use goat_core::{ErrorKind, PageRequest, SessionId, Status, Timestamp};
 
 use crate::flows::support::{
@@ -99,6 +100,46 @@ async fn an_address_can_be_changed_unless_taken(backend: Backend) {
     assert!(harness.try_sign_in("ann").await.is_err());
     harness.sign_in("ann2").await;
     harness.principal(&tokens).await;
+}
+
+/// A new address is not verified. Another spelling of a verified one is, and sign-ins and other changes keep
+/// the time.
+async fn a_changed_address_is_not_verified(backend: Backend) {
+    let harness = Harness::on(backend);
+    let tokens = harness.member("ann", "client").await.tokens;
+    let me = harness.principal(&tokens).await;
+    assert_eq!(me.profile().email_verified_at, None);
+    let users = harness.goat.users();
+    let change = async |email: &str| {
+        let email = goat_core::Email::parse(email).expect("an address");
+        let changed = users.change_email(&me, email, PASSWORD, &Origin::default()).await;
+        changed.expect("changed").value.email_verified_at
+    };
+    let update = async |email: &str| {
+        let email = Some(goat_core::Email::parse(email).expect("an address"));
+        let update = UserUpdate { email, password: None };
+        users.update(system(), me.user(), update).await.expect("changed").email_verified_at
+    };
+    let verified_at = harness.verify_email(me.user()).await;
+    harness.advance(5);
+    assert_eq!(change("ANN@Example.org").await, Some(verified_at));
+    assert_eq!(update("Ann@example.ORG").await, Some(verified_at));
+    users.reset_password(system(), me.user(), PASSWORD.into()).await.expect("changed");
+    users.change_role(system(), me.user(), harness.role("operator")).await.expect("changed");
+    let signed_in = harness.sign_in("ann").await;
+    assert_eq!(signed_in.user.email_verified_at, Some(verified_at));
+    let me = harness.principal(&signed_in.tokens).await;
+    assert_eq!(me.profile().email_verified_at, Some(verified_at));
+    let other = goat_core::Email::parse("anna@example.org").expect("an address");
+    let changed = users.change_email(&me, other, PASSWORD, &Origin::default()).await;
+    assert_eq!(changed.expect("changed").value.email_verified_at, None);
+    let me = harness.principal(&signed_in.tokens).await;
+    assert_eq!(me.profile().email_verified_at, None);
+    // The earlier address is not verified when it comes back.
+    assert_eq!(update("ann@example.org").await, None);
+    harness.verify_email(me.user()).await;
+    assert_eq!(update("another@example.org").await, None);
+    assert_eq!(harness.principal(&signed_in.tokens).await.profile().email_verified_at, None);
 }
 
 /// A principal from a stale cache does not allow password attempts.
@@ -404,6 +445,7 @@ on_every_store![
     a_password_change_ends_all_other_sessions,
     self_service_changes_require_the_current_password,
     an_address_can_be_changed_unless_taken,
+    a_changed_address_is_not_verified,
     an_ended_session_cannot_try_passwords,
     a_self_service_change_that_lost_a_race_is_refused_inside_the_write,
     revoking_other_sessions_does_not_invalidate_a_password_check,

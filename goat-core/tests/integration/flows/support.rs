@@ -13,10 +13,10 @@ use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::{Failpoints, ManualClock, PlainHasher, TestFactors};
 use goat_core::token::{TokenKeys, TokenSettings, Tokens, Verifier};
-use goat_core::user::NewUser;
+use goat_core::user::{Account, NewUser};
 use goat_core::{
-    Actor, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret, Settings,
-    Status, Stores, User, UserId,
+    Actor, Clock as _, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret,
+    Settings, Status, Stores, Timestamp, User, UserId,
 };
 
 /// Initial password of every test user.
@@ -340,9 +340,21 @@ impl Harness {
 
     /// Stores a text as a user's password hash, bypassing goat.
     pub(crate) async fn store_hash(&self, id: UserId, hash: &str) {
+        self.store(id, &|account| account.password_hash = hash.into()).await;
+    }
+
+    /// Stores that a user's address is verified now, bypassing goat, and returns the time.
+    pub(crate) async fn verify_email(&self, id: UserId) -> Timestamp {
+        let now = self.clock.now();
+        self.store(id, &|account| account.user.email_verified_at = Some(now)).await;
+        self.goat.users().invalidate(id).await;
+        now
+    }
+
+    async fn store(&self, id: UserId, change: &(dyn Fn(&mut Account) + Send + Sync)) {
         let decide = |snapshot: &UserSnapshot| {
             let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
-            account.password_hash = hash.into();
+            change(&mut account);
             Ok(UserChange::Put(account))
         };
         let top_role = &self.role("admin");

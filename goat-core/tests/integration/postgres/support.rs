@@ -68,6 +68,7 @@ pub(crate) fn account(role: &Role) -> Account {
         user: User {
             id,
             email: Email::parse(&format!("{id}@example.org")).expect("an address"),
+            email_verified_at: None,
             role: role.clone(),
             status: Status::Active,
             created_at: now(),

@@ -82,7 +82,7 @@ pub(crate) fn cached(
 
 /// The text of a cached state, with this role and session epoch.
 pub(crate) fn state_text(role: &str, epoch: u64) -> String {
-    format!("3 01KE1Q0J0000000000000000YY {role} active 0 0 - {epoch} - - 1 1 0 aa")
+    format!("4 01KE1Q0J0000000000000000YY {role} active 0 0 - - {epoch} - - 1 1 0 aa")
 }
 
 /// The token keys of all nodes.
@@ -163,6 +163,7 @@ pub(crate) fn account_of(role: &str) -> Account {
             id,
             email: Email::parse(&format!("{}@example.org", id.to_string().to_lowercase()))
                 .expect("an address"),
+            email_verified_at: None,
             role: Role::parse(role).expect("a role"),
             status: Status::Active,
             created_at: now,

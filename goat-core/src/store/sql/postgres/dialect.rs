@@ -503,6 +503,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "keys",
         sql: include_str!("../migrations/postgres/0013_keys.sql"),
     },
+    Migration {
+        version: 14,
+        name: "email_verified",
+        sql: include_str!("../migrations/postgres/0014_email_verified.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use sqlx::Row as _;
 
 use crate::store::sql::failure::Failure;
 use crate::store::sql::user_table::{
-    ALPHABET, CREATE_DEFINITION, Column, IdKind, Mapping, UserTable, VIEW, quoted,
+    ALPHABET, CHANGED_EMAIL_VERIFIED_AT, CREATE_DEFINITION, Column, IdKind, Mapping, UserTable,
+    VIEW, quoted,
 };
 
 use super::connection::Connection;
@@ -102,8 +103,13 @@ pub(super) fn definition(mapping: &Mapping<'_>) -> Vec<String> {
         values.push(id);
     }
     let changed = mapping.own.iter().filter(|own| own.name != "id");
-    let changed =
-        changed.map(|own| format!("{} = {}", quoted(table.column(&own.name)), value(own)));
+    let changed = changed.map(|own| {
+        let value = match own.name.as_str() {
+            "email_verified_at" => CHANGED_EMAIL_VERIFIED_AT.to_owned(),
+            _ => value(own),
+        };
+        format!("{} = {value}", quoted(table.column(&own.name)))
+    });
 
     let mut statements = vec![CREATE_DEFINITION.to_owned()];
     statements.push(format!("DROP VIEW IF EXISTS {VIEW}"));

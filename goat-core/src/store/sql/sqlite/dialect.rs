@@ -330,6 +330,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "keys",
         sql: include_str!("../migrations/sqlite/0012_keys.sql"),
     },
+    Migration {
+        version: 13,
+        name: "email_verified",
+        sql: include_str!("../migrations/sqlite/0013_email_verified.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -481,7 +481,8 @@ async fn total_is_exact_up_to_ten_thousand() {
         "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers LIMIT $1) \
          INSERT INTO goat_users SELECT printf('%026d', n), email, n || email_canonical, \
          email_domain, role, status, password_hash, created_at, updated_at, last_login_at, \
-         session_epoch, kept_session, revision, token_replacement, attributes FROM numbers, goat_users",
+         session_epoch, kept_session, revision, token_replacement, attributes, \
+         email_verified_at FROM numbers, goat_users",
     )
     .bind(i64::try_from(PAGE_REACH).expect("a small number") - 1)
     .execute(&mut *database.pools.write.acquire().await.expect("the writer"))
