@@ -23,10 +23,13 @@ use goat_core::auth::Login;
 use goat_core::key::{NewKey, Scopes};
 use goat_core::password::PasswordHasher;
 use goat_core::session::Origin;
+use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::{ManualClock, PlainHasher, TestFactors};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
-use goat_core::{Actor, Email, Goat, Quota, SessionId, Status, Stores, UserId};
+use goat_core::{
+    Actor, Clock as _, Email, ErrorKind, Goat, Quota, SessionId, Status, Stores, UserId,
+};
 use goat_server::Api;
 use goat_server::observe::ServerObserver;
 use goat_server::observe::metrics::Metrics;
@@ -247,6 +250,21 @@ impl TestApp {
             status,
         };
         self.goat.users().create(Actor::system("a test"), new).await.unwrap().id
+    }
+
+    /// Stores that a user's address is verified now, past goat.
+    pub(crate) async fn verify_email(&self, id: UserId) {
+        let now = self.clock.now();
+        let decide = |snapshot: &UserSnapshot| {
+            let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
+            account.user.email_verified_at = Some(now);
+            Ok(UserChange::Put(account))
+        };
+        let top_role = &self.goat.roles().get("admin").unwrap();
+        let (actor, key, target, assigns) = (None, None, id, None);
+        let write = UserWrite { actor, key, target, top_role, assigns, decide: &decide };
+        self.stores.stores.users.write(write).await.unwrap();
+        self.goat.users().invalidate(id).await;
     }
 
     /// Signs in, past the API and its rate limits.

@@ -17,6 +17,8 @@ pub struct User {
     /// The e-mail address, spelled as the user entered it.
     #[schema(example = "ann@example.org")]
     pub email: String,
+    /// Whether the address was proven to belong to the user. A new address is not, until it is proven too.
+    pub email_verified: bool,
     /// The role of the user.
     #[schema(example = "client")]
     pub role: String,
@@ -58,6 +60,7 @@ impl From<&goat_core::User> for User {
         Self {
             id: user.id.to_string(),
             email: user.email.as_str().to_owned(),
+            email_verified: user.email_verified_at.is_some(),
             role: user.role.as_str().to_owned(),
             status: user.status.as_str(),
             created_at: user.created_at.into(),

@@ -124,6 +124,7 @@ async fn login_returns_tokens_and_the_user(backend: Backend) {
     let user = json!({
         "id": id.to_string(),
         "email": "ann@example.org",
+        "email_verified": false,
         "role": "client",
         "status": "active",
         "created_at": "2026-01-01T00:00:01.250Z",

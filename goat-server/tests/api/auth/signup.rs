@@ -23,6 +23,7 @@ async fn new_accounts_are_inactive_if_configured(backend: Backend) {
             "attributes",
             "created_at",
             "email",
+            "email_verified",
             "id",
             "last_login_at",
             "role",

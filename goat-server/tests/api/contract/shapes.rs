@@ -47,7 +47,7 @@ fn form(text: &str) -> &str {
 /// A user without a login; `fields` replace the defaults.
 fn user(email: &str, fields: &Value) -> Value {
     let mut user = json!({
-        "id": "<id>", "email": email, "role": "client", "status": "active",
+        "id": "<id>", "email": email, "email_verified": false, "role": "client", "status": "active",
         "created_at": "<time>", "updated_at": "<time>", "last_login_at": null, "attributes": {},
     });
     for (name, value) in fields.as_object().expect("an object") {

@@ -108,6 +108,46 @@ async fn change_shows_in_the_next_profile(backend: Backend) {
     assert_eq!(response.failure(), (401, "session-revoked"));
 }
 
+on_every_backend!(verified_address_shows_until_it_changes);
+
+/// A user shows alike wherever the API has one.
+async fn verified_address_shows_until_it_changes(backend: Backend) {
+    let (app, calls, admin) = app(backend).await;
+    let client = app.client().await;
+    let user = format!("{PATH}/{}", client.id);
+    let change_email = format!("{PATH}/change-email");
+    let shown = async || {
+        let mut shown = vec![profile(&app, &client.token).await];
+        assert_cached(&app, &calls, &client.token).await;
+        let one = app.get(&user).bearer(&admin.token).send().await;
+        shown.push(one.data().clone());
+        let list = app.get(&format!("{PATH}/list?role=client")).bearer(&admin.token).send().await;
+        assert_eq!(list.data().as_array().map(Vec::len), Some(1));
+        shown.push(list.data()[0].clone());
+        shown.iter().map(|user| user["email_verified"].as_bool()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, [Some(false); 3]);
+    app.verify_email(client.id).await;
+    assert_eq!(shown().await, [Some(true); 3]);
+    for (email, is_verified) in
+        [(client.email.to_uppercase(), true), ("own@example.org".to_owned(), false)]
+    {
+        let login = json!({"email": client.email, "password": PASSWORD});
+        let login = app.post("/api/v1/auth/login").json(&login).send().await;
+        assert_eq!(login.data()["user"]["email_verified"], true);
+        let body = json!({"email": email, "current_password": PASSWORD});
+        let change = app.patch(&change_email).bearer(&client.token).json(&body).send().await;
+        assert_eq!(change.data()["email"], email);
+        assert_eq!(change.data()["email_verified"], is_verified);
+        assert_eq!(shown().await, [Some(is_verified); 3], "{email}");
+    }
+    app.verify_email(client.id).await;
+    let body = json!({"email": "set@example.org"});
+    let put = app.put(&user).bearer(&admin.token).json(&body).send().await;
+    assert_eq!(put.data()["email_verified"], false);
+    assert_eq!(shown().await, [Some(false); 3]);
+}
+
 /// Also before the second node has received the invalidation.
 #[tokio::test]
 async fn token_issued_after_a_change_shows_it_on_another_node() {
