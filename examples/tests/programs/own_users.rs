@@ -71,8 +71,14 @@ fn existing_people_sign_in_and_keep_their_data() {
     let ann = token(&library, ANN);
     // P6: the login has rehashed the password with goat's parameters.
     assert!(older.one::<String>(hash).starts_with("$argon2id$v=19$m=19456,"));
-    let me = library.get("/me", &ann);
-    assert_eq!(me.json, json!({ "person": ANN_ID, "name": "Ann O'Hara", "books": 3 }));
+    let me = |is_verified: bool| {
+        let (name, books) = ("Ann O'Hara", 3);
+        json!({ "person": ANN_ID, "name": name, "books": books, "mail_verified": is_verified })
+    };
+    assert_eq!(library.get("/me", &ann).json, me(false));
+    // The library knows that the address is Ann's.
+    older.run("UPDATE people SET goat_email_verified_at = 1767225600000 WHERE mail LIKE 'ann%'");
+    assert_eq!(library.get("/me", &ann).json, me(true));
     assert_eq!(library.get("/me", "").outcome(), (401, "unauthenticated"));
     // A role that the library does not know has no permissions.
     older.run("UPDATE people SET position = 'guest' WHERE mail LIKE 'grace%'");
@@ -93,7 +99,7 @@ fn a_sign_up_creates_both_rows() {
     assert_eq!(sign_up("zoe@example.org", Some("Zoe")).status, 201);
     let me = library.get("/me", &token(&library, "zoe@example.org"));
     let id: String = older.one("SELECT person FROM readers WHERE name = 'Zoe'");
-    assert_eq!(me.json, json!({ "person": id, "name": "Zoe", "books": 0 }));
+    assert_eq!(me.json, json!({ "person": id, "name": "Zoe", "books": 0, "mail_verified": false }));
     assert_eq!(older.one::<i64>("SELECT count(*) FROM readers"), 3);
 }
 

@@ -60,10 +60,11 @@ async fn sign_in(State((goat, _)): App, origin: Origin, Json(form): Body) -> Rep
 }
 
 async fn me(State((_, pool)): App, me: Principal) -> Reply<Json<Value>> {
-    let row = "SELECT id, name, books FROM people JOIN readers ON person = id WHERE goat_id = $1";
+    let row = "SELECT id, name, books, goat_email_verified_at IS NOT NULL FROM people \
+               JOIN readers ON person = id WHERE goat_id = $1";
     let row = sqlx::query_as(row).bind(me.user().to_string()).fetch_one(&pool).await;
-    let (id, name, books): (String, String, i64) = row.map_err(Problem::internal)?;
-    Ok(Json(json!({ "person": id, "name": name, "books": books })))
+    let (id, name, books, proven): (String, String, i64, bool) = row.map_err(Problem::internal)?;
+    Ok(Json(json!({ "person": id, "name": name, "books": books, "mail_verified": proven })))
 }
 
 #[tokio::main]
