@@ -180,8 +180,9 @@ impl Goat {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SignupClosed`], [`ErrorKind::Invalid`] for a password against the policy,
-    /// [`ErrorKind::EmailTaken`], [`ErrorKind::Unavailable`] if a store is unavailable or the queue of
+    /// [`ErrorKind::SignupClosed`], also where addresses are confirmed first
+    /// ([`Signup::Confirmed`](crate::Signup::Confirmed)); [`ErrorKind::Invalid`] for a password against the
+    /// policy; [`ErrorKind::EmailTaken`]; [`ErrorKind::Unavailable`] if a store is unavailable or the queue of
     /// the password hasher is full.
     pub async fn sign_up(&self, request: SignUp) -> Result<User> {
         self.inner.context.sign_up(request).await

@@ -85,6 +85,20 @@ pub struct Settings {
     /// the counter: `goat.limit(quota).by_address().named("auth").counted_as("signup")`, with the same
     /// quota.
     pub change_email_quota: Option<Quota>,
+    /// Quota of messages that requests can cause, per recipient, whether or not an account has the address.
+    /// Default three per hour. Notices to the owner of an account do not count.
+    pub mail_quota: Option<Quota>,
+    /// Lifetime of the links and codes that confirm an e-mail address, from one minute to 24 hours, the
+    /// default.
+    pub confirm_ttl: Duration,
+    /// Lifetime of the links and codes that set a forgotten password, from one minute to 24 hours (NIST
+    /// SP 800-63B-4 §4.2.1.2). Default thirty minutes.
+    pub recovery_ttl: Duration,
+    /// Lifetime of invitations, from one minute to seven days. Default three days.
+    pub invite_ttl: Duration,
+    /// Whether a code sent by e-mail is a first proof at sign-in, for users with a verified address. Default
+    /// `false`.
+    pub email_sign_in: bool,
     /// The policy for new passwords.
     pub passwords: PasswordPolicy,
 }
@@ -113,6 +127,11 @@ impl Default for Settings {
             account_day_quota: Some(Quota::per_day(100)),
             password_check_quota: Some(Quota::per_minute(10)),
             change_email_quota: Some(Quota::per_minute(5)),
+            mail_quota: Some(Quota::per_hour(3)),
+            confirm_ttl: DAY,
+            recovery_ttl: Duration::from_secs(30 * 60),
+            invite_ttl: Duration::from_secs(72 * 3600),
+            email_sign_in: false,
             passwords: PasswordPolicy::default(),
         }
     }
@@ -125,24 +144,29 @@ pub enum Signup {
     Active,
     /// The user must be activated first.
     Inactive,
+    /// The user proves the e-mail address first, and sets the password in the same step: no account exists
+    /// before that. [`Goat::sign_up`](crate::Goat::sign_up), which takes the password at once, is closed.
+    Confirmed,
     /// Sign-up is disabled.
     Closed,
 }
 
 impl Signup {
-    /// Returns the status of a new user; `None` if sign-up is disabled.
+    /// Returns the status of a user who signs up with a password at once; `None` if that is not possible.
     #[must_use]
     pub const fn status(self) -> Option<Status> {
         match self {
             Self::Active => Some(Status::Active),
             Self::Inactive => Some(Status::Inactive),
-            Self::Closed => None,
+            Self::Confirmed | Self::Closed => None,
         }
     }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const WEEK: Duration = Duration::from_secs(168 * 3600);
 const TEN_YEARS: Duration = Duration::from_secs(3650 * 86_400);
 
 impl Settings {
@@ -154,6 +178,9 @@ impl Settings {
             ("refresh_leeway", self.refresh_leeway, Duration::ZERO, MINUTE),
             ("recent", self.recent, MINUTE, HOUR),
             ("cache_staleness", self.cache_staleness, Duration::ZERO, MINUTE),
+            ("confirm_ttl", self.confirm_ttl, MINUTE, DAY),
+            ("recovery_ttl", self.recovery_ttl, MINUTE, DAY),
+            ("invite_ttl", self.invite_ttl, MINUTE, WEEK),
         ];
         let key_ttl = self.key_ttl.map(|ttl| ("key_ttl", ttl, MINUTE, TEN_YEARS));
         for (name, value, least, most) in bounds.into_iter().chain(key_ttl) {
@@ -174,5 +201,48 @@ impl Settings {
             return Err(Error::configuration("sessions_per_user must be at least 1"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_within_their_bounds() {
+        Settings::default().check().expect("sound defaults");
+    }
+
+    #[test]
+    fn lifetimes_of_links_and_codes_are_bounded() {
+        type Field = fn(&mut Settings) -> &mut Duration;
+        let fields: [(&str, Field, Duration); 3] = [
+            ("confirm_ttl", |settings| &mut settings.confirm_ttl, DAY),
+            ("recovery_ttl", |settings| &mut settings.recovery_ttl, DAY),
+            ("invite_ttl", |settings| &mut settings.invite_ttl, WEEK),
+        ];
+        let step = Duration::from_millis(1);
+        for (name, field, most) in fields {
+            let check = |value: Duration| {
+                let mut settings = Settings::default();
+                *field(&mut settings) = value;
+                settings.check()
+            };
+            for value in [MINUTE, most] {
+                check(value).expect(name);
+            }
+            for value in [Duration::ZERO, MINUTE - step, most + step] {
+                let error = check(value).expect_err(name);
+                assert!(error.to_string().contains(name), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_at_once_opens_an_account_only_where_nothing_is_confirmed() {
+        assert_eq!(Signup::Active.status(), Some(Status::Active));
+        assert_eq!(Signup::Inactive.status(), Some(Status::Inactive));
+        assert_eq!(Signup::Confirmed.status(), None);
+        assert_eq!(Signup::Closed.status(), None);
     }
 }

@@ -164,10 +164,21 @@ async fn sign_up_follows_its_setting(backend: Backend) {
 }
 
 async fn closed_sign_up_creates_no_account(backend: Backend) {
-    let harness = Harness::with(backend, |settings| settings.signup = Signup::Closed);
+    refuses_sign_up(backend, Signup::Closed).await;
+}
+
+/// M8: no account before the mailbox answered.
+async fn confirmed_sign_up_creates_no_account_from_a_password(backend: Backend) {
+    refuses_sign_up(backend, Signup::Confirmed).await;
+}
+
+async fn refuses_sign_up(backend: Backend, signup: Signup) {
+    let harness = Harness::with(backend, |settings| settings.signup = signup);
     let sign_up = SignUp { email: email("ann"), password: Some(PASSWORD.into()), origin: origin() };
     assert_eq!(harness.goat.sign_up(sign_up).await.kind(), Some(ErrorKind::SignupClosed));
     assert!(harness.hasher.take_calls().is_empty());
+    let found = harness.goat.users().find_by_email(&email("ann")).await.expect("a store");
+    assert!(found.is_none());
 }
 
 /// Of concurrent sign-ups with one address, one succeeds.
@@ -198,5 +209,6 @@ on_every_store![
     addresses_and_secrets_are_redacted,
     sign_up_follows_its_setting,
     closed_sign_up_creates_no_account,
+    confirmed_sign_up_creates_no_account_from_a_password,
     concurrent_sign_ups_with_one_address_create_one_account,
 ];

@@ -17,7 +17,7 @@ use crate::api::schemas;
 use crate::api::view::{Created, Data, User};
 use crate::api::{AppState, Mount};
 
-/// Rejects every request with 404 while sign-up is closed, before the request is read.
+/// Rejects every request with 404 while sign-up with a password at once is closed, before the request is read.
 pub(crate) struct OpenSignup;
 
 impl FromRequestParts<AppState> for OpenSignup {
@@ -25,7 +25,7 @@ impl FromRequestParts<AppState> for OpenSignup {
 
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         match state.goat.settings().signup {
-            Signup::Closed => Err(ErrorKind::SignupClosed.into()),
+            Signup::Confirmed | Signup::Closed => Err(ErrorKind::SignupClosed.into()),
             Signup::Active | Signup::Inactive => Ok(Self),
         }
     }
