@@ -45,11 +45,16 @@ async fn changed_collation_is_rejected() {
     let url = server.create_database();
     let database = open(&PostgresOptions::new(url.as_str())).await;
     database.version().await.expect("as migrated");
-    let alter = "ALTER TABLE goat_users ALTER email_canonical TYPE TEXT COLLATE \"und-x-icu\"";
-    server.psql(name(&url), alter);
+    let alter = |collation: &str| {
+        let column = "ALTER TABLE goat_users ALTER email_canonical TYPE TEXT COLLATE";
+        server.psql(name(&url), &format!("{column} \"{collation}\""));
+    };
+    alter("und-x-icu");
     let error = database.version().await.expect_err("another collation");
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
     assert!(error.to_string().contains("goat_users.email_canonical"), "{error}");
+    alter("C");
+    database.version().await.expect("as before");
 }
 
 #[tokio::test]
