@@ -47,7 +47,7 @@ pub fn query(data: &[u8]) {
 }
 
 /// The settings that [`setting`] gives values to.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 24] = [
     "GOAT_ENV",
     "GOAT_LISTEN",
     "GOAT_METRICS_LISTEN",
@@ -68,6 +68,10 @@ const NAMES: [&str; 20] = [
     "GOAT_TRUSTED_PROXIES",
     "GOAT_CORS_ORIGINS",
     "GOAT_LOG",
+    "GOAT_MAIL_URL",
+    "GOAT_MAIL_FROM",
+    "GOAT_LINK_URL",
+    "GOAT_SERVER_KEY",
 ];
 
 /// The value of a setting; the first byte chooses it.
@@ -75,7 +79,8 @@ pub fn setting(data: &[u8]) {
     let Some((first, value)) = data.split_first() else { return };
     let Ok(value) = str::from_utf8(value) else { return };
     let name = NAMES[usize::from(*first) % NAMES.len()];
-    let is_secret = name.contains("SECRET") || name.contains("PEPPER") || name.contains("PRIVATE");
+    let is_secret =
+        ["SECRET", "PEPPER", "PRIVATE", "SERVER_KEY"].iter().any(|part| name.contains(part));
     let environment = [(name.into(), value.into())];
     let shown = match Settings::load(environment, &Flags::default(), Path::new("there-is-no.env")) {
         Ok((settings, warnings)) => {

@@ -48,6 +48,8 @@ fn without(secret: SecretFile) -> &'static str {
             "without the token keys, which are settings: GOAT_JWT_SECRET or GOAT_JWT_PRIVATE_KEY\n"
         }
         SecretFile::Pepper => "without the pepper, which is a setting: GOAT_PASSWORD_PEPPER\n",
+        // Without mail there is none, and a lost one costs the codes that are on their way.
+        SecretFile::ServerKey => "",
         // Removed once the password has changed.
         SecretFile::AdminPassword => "",
     }

@@ -77,6 +77,7 @@ pub(super) async fn run(
         Err(failure) => findings.wrong.push(failure),
     }
     findings.note("token keys", token_keys(settings, &data));
+    findings.note_some("mail", mail(settings, &data));
     let opened = open(settings, &data).await;
     let redis = redis(settings, &mut warn).await;
     match opened {
@@ -141,6 +142,18 @@ fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
         },
         given => Ok(show(&start::token_keys(given, data)?.0, "given")),
     }
+}
+
+/// Says where messages go and which key their codes have; silent without mail.
+fn mail(settings: &Settings, data: &DataDir) -> Result<Option<String>, Failure> {
+    let Some(delivery) = &settings.mail.delivery else { return Ok(None) };
+    let path = data.path_of(SecretFile::ServerKey);
+    let key = match (&settings.mail.server_keys, data.read(SecretFile::ServerKey)?) {
+        (Some(keys), _) => format!("{} server keys from the settings", keys.len()),
+        (None, Some(_)) => format!("server key from {}", path.display()),
+        (None, None) => format!("server key generated on start into {}", path.display()),
+    };
+    Ok(Some(format!("{delivery}, {key}")))
 }
 
 /// A readable database.
@@ -217,7 +230,7 @@ async fn pepper(
         None => match data.read(SecretFile::Pepper)? {
             Some(text) => {
                 let place = format!("from {}", path.display());
-                (vec![start::pepper_bytes(&text)], KeySource::Stored, place)
+                (vec![start::secret_bytes(&text)], KeySource::Stored, place)
             }
             None => {
                 start::refuse_without_pepper(data, &hashes)?;

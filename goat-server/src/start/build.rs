@@ -11,14 +11,14 @@ use goat_core::event::Observer;
 use goat_core::password::{Argon2id, BulkheadLimits, PasswordPolicy, Peppers};
 use goat_core::store::UserStore;
 use goat_core::token::{TokenKeys, TokenSettings};
-use goat_core::{Clock, Goat, SystemClock};
+use goat_core::{Clock, Goat, Secret, SystemClock};
 
 use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
     Connectivity, DataDir, Hashing, KeySource, Storage, apply_roles, check_file_access,
-    check_hashes, cost, existing_hasher, password_hasher, stored_hashes, token_keys,
+    check_hashes, cost, existing_hasher, password_hasher, server_keys, stored_hashes, token_keys,
 };
 
 /// A goat, with the stores and keys that it was built from.
@@ -36,6 +36,8 @@ pub struct Started {
     pub hashing: Hashing,
     /// The token keys, and their source.
     pub keys: (TokenKeys, KeySource),
+    /// The keys under which codes in messages are stored, the first for new ones; none without mail.
+    pub server_keys: Vec<Secret<Vec<u8>>>,
     pub(super) users: Arc<dyn UserStore>,
 }
 
@@ -63,6 +65,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let hashes = stored_hashes(stores.users.as_ref()).await?;
     let hashing = password_hasher(&settings.passwords, &data, &hashes)?;
     let keys = token_keys(&settings.tokens.keys, &data)?;
+    let server_keys = server_keys(&settings.mail, &data)?;
     let users = Arc::clone(&stores.users);
     let goat = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
@@ -84,7 +87,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         check_hashes(&*hashing.hasher, hashing.pepper, &data, &hashes)?;
         return Err(error.into());
     }
-    Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, users })
 }
 
 /// Whether a command hashes passwords.
@@ -135,7 +138,8 @@ pub(crate) async fn build_existing(
         .observer(observer)
         .stored_roles()
         .build()?;
-    Ok(Started { goat, storage, connectivity, data, hashing, keys, users })
+    let server_keys = Vec::new();
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, users })
 }
 
 impl Started {
@@ -190,6 +194,7 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
         signup: match settings.accounts.signup {
             Signup::Active => goat_core::Signup::Active,
             Signup::Inactive => goat_core::Signup::Inactive,
+            Signup::Confirmed => goat_core::Signup::Confirmed,
             Signup::Closed => goat_core::Signup::Closed,
         },
         account_quota: settings.limits.account,
@@ -198,6 +203,11 @@ pub(crate) fn rules(settings: &Settings) -> Result<goat_core::Settings, Failure>
         signup_role: settings.accounts.signup_role.clone(),
         self_attributes: settings.accounts.self_attributes.clone(),
         change_email_quota: settings.limits.auth,
+        mail_quota: settings.limits.mail,
+        confirm_ttl: settings.mail.confirm_ttl,
+        recovery_ttl: settings.mail.recovery_ttl,
+        invite_ttl: settings.mail.invite_ttl,
+        email_sign_in: settings.mail.email_sign_in,
         passwords: PasswordPolicy::new(passwords.min_length, passwords.max_length)?,
         ..goat_core::Settings::default()
     })

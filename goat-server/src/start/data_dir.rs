@@ -24,13 +24,15 @@ pub enum SecretFile {
     TokenKey,
     /// The password pepper, as text.
     Pepper,
+    /// The key under which codes in messages are stored, as text.
+    ServerKey,
     /// The first administrator's password.
     AdminPassword,
 }
 
 impl SecretFile {
     /// All files.
-    pub const ALL: [Self; 3] = [Self::TokenKey, Self::Pepper, Self::AdminPassword];
+    pub const ALL: [Self; 4] = [Self::TokenKey, Self::Pepper, Self::ServerKey, Self::AdminPassword];
 
     /// Returns its file name.
     #[must_use]
@@ -38,6 +40,7 @@ impl SecretFile {
         match self {
             Self::TokenKey => "jwt-key.pem",
             Self::Pepper => "pepper",
+            Self::ServerKey => "server-key",
             Self::AdminPassword => "admin-password",
         }
     }

@@ -103,6 +103,7 @@ fn files(settings: &Settings, data: &DataDir) -> Vec<(PathBuf, Content)> {
 fn generates_secrets(settings: &Settings) -> bool {
     matches!(settings.tokens.keys, SigningKeys::Generated)
         || settings.passwords.peppers.is_none()
+        || settings.mail.delivery.is_some() && settings.mail.server_keys.is_none()
         || settings.accounts.generates_admin_password && settings.accounts.admin_password.is_none()
 }
 
@@ -207,6 +208,7 @@ mod tests {
                 "./data",
                 "./data/jwt-key.pem",
                 "./data/pepper",
+                "./data/server-key",
                 "./data/admin-password",
                 "./data/goat.db",
                 "./data/goat.db-wal",
@@ -216,8 +218,8 @@ mod tests {
         );
         let elsewhere = names(&[("DATABASE_URL", "sqlite:/var/lib/x.db")]);
         assert_eq!(elsewhere[0], "./data");
-        assert_eq!(elsewhere[4..6], ["/var/lib", "/var/lib/x.db"]);
-        assert_eq!(names(&[("DATABASE_URL", "sqlite:x.db")])[4..6], [".", "x.db"]);
+        assert_eq!(elsewhere[5..7], ["/var/lib", "/var/lib/x.db"]);
+        assert_eq!(names(&[("DATABASE_URL", "sqlite:x.db")])[5..7], [".", "x.db"]);
         // With PostgreSQL and all secrets set, no file is used.
         let postgres = ("DATABASE_URL", "postgres://u@db/g");
         assert_eq!(names(&[&PRODUCTION[..], &[postgres]].concat()), [""; 0]);

@@ -11,7 +11,7 @@ use goat_core::{Secret, StoreError};
 
 use crate::failure::Failure;
 use crate::start::settings::table::ARGON2_MOST;
-use crate::start::settings::{PasswordSettings, SigningKeys};
+use crate::start::settings::{MailSettings, PasswordSettings, SigningKeys};
 use crate::start::{DataDir, SecretFile, StoredSecret, random_bytes};
 
 /// The source of a key or pepper.
@@ -75,6 +75,27 @@ pub(crate) fn stored_token_key(pem: &Secret<String>, data: &DataDir) -> Result<T
     })
 }
 
+/// Returns the keys under which codes in messages are stored, the first for new ones; none if there is no
+/// mail. A key that is not set is generated into the data directory: unlike a lost pepper, a lost one costs
+/// no more than the codes that are on their way.
+///
+/// # Errors
+///
+/// If the data directory cannot be used.
+pub fn server_keys(
+    settings: &MailSettings,
+    data: &DataDir,
+) -> Result<Vec<Secret<Vec<u8>>>, Failure> {
+    match (&settings.server_keys, &settings.delivery) {
+        (Some(keys), _) => Ok(keys.clone()),
+        (None, None) => Ok(Vec::new()),
+        (None, Some(_)) => {
+            let kept = data.read_or_create(SecretFile::ServerKey, generate_secret)?;
+            Ok(vec![secret_bytes(&kept.value)])
+        }
+    }
+}
+
 /// Returns the password hasher. `hashes` is a sample of the stored hashes: a pepper is generated
 /// only if none of them needs one, since a new pepper would make every stored password wrong (P5).
 ///
@@ -92,8 +113,8 @@ pub fn password_hasher(
             if data.read(SecretFile::Pepper)?.is_none() {
                 refuse_without_pepper(data, hashes)?;
             }
-            let kept = data.read_or_create(SecretFile::Pepper, generate_pepper)?;
-            (vec![pepper_bytes(&kept.value)], KeySource::from(&kept))
+            let kept = data.read_or_create(SecretFile::Pepper, generate_secret)?;
+            (vec![secret_bytes(&kept.value)], KeySource::from(&kept))
         }
     };
     let hasher = hasher(settings, peppers, source, data)?;
@@ -148,9 +169,9 @@ pub(crate) fn cost(settings: &PasswordSettings) -> Result<Argon2Settings, Failur
     Ok(cost.accepting(&Argon2Settings::new(memory, passes, lanes)?))
 }
 
-/// Converts the file's text to a pepper unchanged, so that the file can later be configured as
-/// `GOAT_PASSWORD_PEPPER_FILE`.
-pub(crate) fn pepper_bytes(text: &Secret<String>) -> Secret<Vec<u8>> {
+/// Converts the file's text to a pepper or key unchanged, so that the file can later be configured as
+/// `GOAT_PASSWORD_PEPPER_FILE` or `GOAT_SERVER_KEY_FILE`.
+pub(crate) fn secret_bytes(text: &Secret<String>) -> Secret<Vec<u8>> {
     Secret::new(text.expose().as_bytes().to_vec())
 }
 
@@ -224,7 +245,7 @@ fn prefixed(place: &str, failure: &Failure) -> Failure {
 }
 
 /// Generates 256 random bits, as text.
-fn generate_pepper() -> Secret<String> {
+fn generate_secret() -> Secret<String> {
     let noise = random_bytes(32);
     Secret::new(noise.expose().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -30,9 +30,9 @@ pub use database::SchemaState;
 pub use database_lock::DatabaseLock;
 pub(crate) use file_access::check_file_access;
 pub use first_administrator::{FirstAdministrator, FirstAdministratorError, first_administrator};
-pub use keys::{Hashing, KeySource, password_hasher, token_keys};
+pub use keys::{Hashing, KeySource, password_hasher, server_keys, token_keys};
 pub(crate) use keys::{
-    check_hashes, cost, existing_hasher, hasher, pepper_bytes, refuse_without_pepper,
+    check_hashes, cost, existing_hasher, hasher, refuse_without_pepper, secret_bytes,
     stored_hashes, stored_token_key,
 };
 pub(crate) use redis::probe_redis;

@@ -69,7 +69,8 @@ fn check_reports_the_backends_without_passwords() {
     unconfigured_node(&database).run_ok(&["migrate"], "");
     let output = program.run_ok(&["check"], "");
     let subjects: Vec<_> = output.lines().filter_map(|line| line.split(':').next()).collect();
-    let expected = ["settings", "token keys", "database", "redis", "pepper", "administrator"];
+    let expected =
+        ["settings", "token keys", "mail", "database", "redis", "pepper", "administrator"];
     assert_eq!(subjects, expected);
     assert!(shows_redis_version(&output), "{output}");
     for piece in [

@@ -34,7 +34,7 @@ fn backup_of_a_running_server_is_restored_without_its_sessions() {
     let ann = login(&client, "ann@example.org");
     assert_eq!(status_with(&client, &ann["access_token"]), 200);
     let output = program.run_ok(&["backup", "copy"], "");
-    assert_eq!(output, "copy: goat.db, jwt-key.pem, pepper, admin-password\n");
+    assert_eq!(output, "copy: goat.db, jwt-key.pem, pepper, server-key, admin-password\n");
     assert_eq!(mode(&program.path("copy")), 0o600);
     let again = program.run(&["backup", "copy"]);
     assert_eq!(again.status, Some(78), "{again:?}");
@@ -55,10 +55,10 @@ fn backup_of_a_running_server_is_restored_without_its_sessions() {
     fs::rename(program.path("data"), program.path("lost")).expect("it is ours");
     let exit = program.run(&["restore", "copy"]);
     assert_eq!(exit.status, Some(0), "{exit:?}");
-    let restored = "restored goat.db, jwt-key.pem, pepper, admin-password\n";
+    let restored = "restored goat.db, jwt-key.pem, pepper, server-key, admin-password\n";
     assert_eq!(exit.out, format!("{restored}all sessions are ended: 1\n"));
     assert!(exit.err.contains(r#""event":"backup-restored""#), "{exit:?}");
-    for name in ["pepper", "jwt-key.pem", "admin-password"] {
+    for name in ["pepper", "jwt-key.pem", "server-key", "admin-password"] {
         let path = format!("data/{name}");
         assert_eq!(program.read(&path), program.read(&format!("lost/{name}")));
         assert_eq!(mode(&program.path(&path)), 0o600);

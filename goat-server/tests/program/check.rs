@@ -9,8 +9,11 @@ fn check_of_a_new_folder_creates_nothing() {
     let program = Program::new();
     let out = program.run_ok(&["check"], "");
     let subjects: Vec<_> = out.lines().filter_map(|line| line.split(':').next()).collect();
-    assert_eq!(subjects, ["settings", "token keys", "database", "pepper", "administrator"]);
+    let expected = ["settings", "token keys", "mail", "database", "pepper", "administrator"];
+    assert_eq!(subjects, expected);
     assert!(out.contains("generated on start into ./data/jwt-key.pem"), "{out}");
+    let mail = "mail: files in ./data/mail, server key generated on start into ./data/server-key\n";
+    assert!(out.contains(mail), "{out}");
     assert_eq!(fs::read_dir(program.path("")).expect("a folder").count(), 0);
 }
 
@@ -27,7 +30,7 @@ fn check_of_a_running_server_shows_no_secrets() {
     ] {
         assert!(out.contains(piece), "{piece}: {out}");
     }
-    for file in ["pepper", "admin-password"] {
+    for file in ["pepper", "server-key", "admin-password"] {
         assert!(!out.contains(program.read(&format!("data/{file}")).trim()), "{out}");
     }
     server.stop();

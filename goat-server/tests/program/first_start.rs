@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::process::{Program, json, mode, status};
 
-const FILES: [&str; 4] = ["jwt-key.pem", "pepper", "admin-password", "goat.db"];
+const FILES: [&str; 5] = ["jwt-key.pem", "pepper", "server-key", "admin-password", "goat.db"];
 
 #[test]
 fn first_start_creates_private_files_and_an_administrator() {
@@ -45,7 +45,7 @@ fn first_start_creates_private_files_and_an_administrator() {
         .filter(|name| !name.starts_with("goat.db"))
         .collect();
     names.sort();
-    assert_eq!(names, ["admin-password", "jwt-key.pem", "pepper"]);
+    assert_eq!(names, ["admin-password", "jwt-key.pem", "pepper", "server-key"]);
 }
 
 /// One server uses the database; the other is refused, and leaves its files alone.

@@ -51,10 +51,11 @@ fn files_are_private_under_any_umask() {
             "goat.db.lock",
             "jwt-key.pem",
             "pepper",
+            "server-key",
         ] {
             assert_eq!(found.get(name), Some(&0o600), "{name} of {found:?}");
         }
-        assert_eq!(found.len(), 7, "{found:?}");
+        assert_eq!(found.len(), 8, "{found:?}");
         let own = fs::metadata(&data).expect("it is there").permissions().mode() & 0o777;
         assert_eq!(own, if is_open { 0o777 } else { 0o700 });
         server.stop();
@@ -103,7 +104,7 @@ fn refusal(folder: &Path, settings: &[(&str, &str)]) -> String {
 /// L5: the target of a symbolic link is neither created nor overwritten.
 #[test]
 fn symbolic_links_in_the_data_folder_are_not_followed_for_writing() {
-    for name in ["pepper", "jwt-key.pem"] {
+    for name in ["pepper", "jwt-key.pem", "server-key"] {
         let folder = folder();
         let data = folder.path().join("data");
         fs::create_dir(&data).expect("made");

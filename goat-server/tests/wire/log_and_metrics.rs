@@ -206,7 +206,7 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
     ]);
     let server = Server::start(folder.path(), &settings);
     let mut secrets = Secrets(Vec::new());
-    for file in ["pepper", "jwt-key.pem"] {
+    for file in ["pepper", "jwt-key.pem", "server-key"] {
         let text = std::fs::read_to_string(folder.path().join("data").join(file)).expect(file);
         let lines = text.lines().filter(|line| !line.starts_with("----")).map(str::to_owned);
         secrets.0.extend(lines);

@@ -45,6 +45,10 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
         ("token verification", per(limits.verify, "user")),
         ("session control", per(limits.session_control, "session")),
         ("password checks", per(limits.password_check, "session")),
+        (
+            "mail",
+            settings.mail.delivery.as_ref().map_or_else(|| "none".into(), ToString::to_string),
+        ),
         ("administrator", settings.accounts.admin_email.clone()),
     ];
     if let Administrator::CreatedWithGeneratedPassword(password) = facts.administrator {
@@ -122,6 +126,7 @@ mod tests {
             "1200 per minute, by user\n",
             "30 per minute, by session\n",
             "10 per minute, by session\n",
+            "mail              files in ./data/mail\n",
             "9 per 90s, by client address\n",
             "no limit by user\n",
             "admin@goat.local\n",

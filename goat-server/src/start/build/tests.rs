@@ -14,6 +14,7 @@ use crate::start::settings::{EXIT_STATUS, Flags};
 use crate::start::{AdoptForeign, SecretFile, database, keys, redis};
 
 const PEPPER: &str = "Xr6HdT3VqzS9nKc1yLfBw8GmJp5Ae2Du";
+const SERVER_KEY: &str = "Qe7Zt2MwXk5RbVn9CyJp4LsGf8HdUa3T";
 const TOKEN_SECRET: &str = "kT9vQ2xLr7ZpWc4NfYb8HsJd3MgRu6Ea";
 
 fn settings(folder: &Path, variables: &[(&str, &str)]) -> Settings {
@@ -99,6 +100,7 @@ fn each_setting_reaches_its_component() {
         ("GOAT_HASH_QUEUE", "5", "waiting: 5 "),
         ("GOAT_SIGNUP", "closed", "signup: Closed"),
         ("GOAT_SIGNUP", "inactive", "signup: Inactive"),
+        ("GOAT_SIGNUP", "confirmed", "signup: Confirmed"),
         ("GOAT_ATTRIBUTES_SELF", "locale,theme", r#"self_attributes: ["locale", "theme"]"#),
         ("GOAT_RATE_LIMIT_AUTH", "off", "account_quota: None"),
         ("GOAT_RATE_LIMIT_AUTH", "off", "account_day_quota: None"),
@@ -106,6 +108,11 @@ fn each_setting_reaches_its_component() {
         ("GOAT_RATE_LIMIT_ACCOUNT", "off", "account_quota: None"),
         ("GOAT_RATE_LIMIT_ACCOUNT_DAY", "off", "account_day_quota: None"),
         ("GOAT_RATE_LIMIT_PASSWORD_CHECK", "off", "password_check_quota: None"),
+        ("GOAT_RATE_LIMIT_MAIL", "off", "mail_quota: None"),
+        ("GOAT_CONFIRM_TTL", "2h", "confirm_ttl: 7200s"),
+        ("GOAT_RECOVERY_TTL", "10m", "recovery_ttl: 600s"),
+        ("GOAT_INVITE_TTL", "168h", "invite_ttl: 604800s"),
+        ("GOAT_EMAIL_SIGN_IN", "true", "email_sign_in: true"),
     ] {
         assert!(!shipped.contains(expected), "{expected} in {shipped}");
         let changed = handed_on(&[(variable, value)]);
@@ -133,11 +140,39 @@ async fn number_of_limit_keys_is_bounded() {
 #[tokio::test]
 async fn configured_secrets_are_not_generated() {
     let folder = tempfile::tempdir().expect("a folder");
-    let given = [("GOAT_JWT_SECRET", TOKEN_SECRET), ("GOAT_PASSWORD_PEPPER", PEPPER)];
+    let given = [
+        ("GOAT_JWT_SECRET", TOKEN_SECRET),
+        ("GOAT_PASSWORD_PEPPER", PEPPER),
+        ("GOAT_SERVER_KEY", SERVER_KEY),
+    ];
     let started = wire(folder.path(), &given).await.expect("a goat");
-    for file in [SecretFile::TokenKey, SecretFile::Pepper, SecretFile::AdminPassword] {
+    for file in SecretFile::ALL {
         assert!(!started.data.path_of(file).exists(), "{file:?}");
     }
+    let keys: Vec<&[u8]> = started.server_keys.iter().map(|key| key.expose().as_slice()).collect();
+    assert_eq!(keys, [SERVER_KEY.as_bytes()]);
+}
+
+/// M3: with mail, a key that is not set is generated once.
+#[tokio::test]
+async fn server_key_is_generated_once_and_only_with_mail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let started = wire(folder.path(), &[]).await.expect("a goat");
+        let [key] = started.server_keys.as_slice() else { panic!("one key") };
+        let kept = fs::read_to_string(started.data.path_of(SecretFile::ServerKey)).expect("a file");
+        assert_eq!(kept.trim_end().as_bytes(), key.expose());
+        assert!(kept.trim_end().len() >= 32);
+        seen.push(kept);
+        started.storage.close().await;
+    }
+    assert_eq!(seen[0], seen[1]);
+    let data = DataDir::new(folder.path().join("other"));
+    let mut mail = settings(folder.path(), &[]).mail;
+    mail.delivery = None;
+    assert!(server_keys(&mail, &data).expect("no file is used").is_empty());
+    assert!(!data.path().exists());
 }
 
 /// P5.

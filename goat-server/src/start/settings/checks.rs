@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::table::{self, Setting};
 use super::types::Algorithm;
 use super::values::{origin_of, show};
-use super::{Environment, HttpSettings, Settings, SigningKeys, UsedSecrets};
+use super::{Environment, HttpSettings, MailDelivery, Settings, SigningKeys, Signup, UsedSecrets};
 
 /// Maximum of `GOAT_REFRESH_LEEWAY`.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(60);
@@ -29,6 +29,7 @@ pub(super) fn contradictions(settings: &Settings, used: UsedSecrets, reader: &mu
     audience(settings, reader);
     passwords(settings, reader);
     browsers(&settings.http, reader);
+    mail(settings, reader);
 }
 
 /// Rejects cookies that no browser would store, and a sign-in page without cookies.
@@ -55,6 +56,34 @@ fn cookies(http: &HttpSettings, reader: &mut Reader) {
     if http.session_cookies.is_some() && Cookies::new().allow_origin(&origin).is_err() {
         let complaint = "cannot be used with GOAT_PUBLIC_URL, which browsers reach without https";
         reader.refuse_and_ask(&table::SESSION_COOKIES, complaint, &"off");
+    }
+}
+
+/// A mail server requires a sender, and the settings that need mail require it.
+fn mail(settings: &Settings, reader: &mut Reader) {
+    if !reader.are_sound(&[&table::ENV, &table::MAIL_URL]) {
+        return;
+    }
+    let Some(delivery) = &settings.mail.delivery else {
+        let complaint = "requires mail, but GOAT_MAIL_URL is not set";
+        if settings.accounts.signup == Signup::Confirmed && reader.are_sound(&[&table::SIGNUP]) {
+            let may_be = "active, inactive or closed, or GOAT_MAIL_URL=smtps://…";
+            reader.refuse_and_ask(&table::SIGNUP, complaint, &may_be);
+        }
+        if settings.mail.email_sign_in && reader.are_sound(&[&table::EMAIL_SIGN_IN]) {
+            let may_be = "false, or GOAT_MAIL_URL=smtps://…";
+            reader.refuse_and_ask(&table::EMAIL_SIGN_IN, complaint, &may_be);
+        }
+        return;
+    };
+    if matches!(delivery, MailDelivery::Smtp(_)) && !reader.is_given(&table::MAIL_FROM) {
+        let complaint = "is not set, but GOAT_MAIL_URL names a mail server, which requires it";
+        reader.refuse(&table::MAIL_FROM, complaint);
+    }
+    if settings.environment == Environment::Production && !reader.is_given(&table::PUBLIC_URL) {
+        let complaint =
+            "is not set, but production requires it with GOAT_MAIL_URL, for the links in messages";
+        reader.refuse(&table::PUBLIC_URL, complaint);
     }
 }
 
@@ -224,6 +253,14 @@ pub(super) fn strength(settings: &Settings, used: UsedSecrets, reader: &mut Read
         if used.pepper && !reader.is_given(&table::PASSWORD_PEPPER) {
             reader.refuse(&table::PASSWORD_PEPPER, "is not set, but production requires it");
         }
+        if used.server_keys
+            && settings.mail.delivery.is_some()
+            && reader.are_sound(&[&table::MAIL_URL])
+            && !reader.is_given(&table::SERVER_KEY)
+        {
+            let complaint = "is not set, but production requires it with GOAT_MAIL_URL";
+            reader.refuse(&table::SERVER_KEY, complaint);
+        }
     }
     for (setting, complaint) in weaknesses(settings) {
         if !production {
@@ -260,13 +297,22 @@ fn weaknesses(settings: &Settings) -> Vec<(&'static Setting, &'static str)> {
     let weakest = |secrets: &[Secret<Vec<u8>>]| {
         secrets.iter().find_map(|secret| weak_secret(secret.expose()))
     };
-    let shared = peppers
-        .iter()
-        .any(|pepper| tokens.iter().any(|token| token.is_same_as(pepper)))
-        .then_some("is also used as GOAT_JWT_SECRET");
+    let overlap = |some: &[Secret<Vec<u8>>], others: &[Secret<Vec<u8>>]| {
+        some.iter().any(|one| others.iter().any(|other| other.is_same_as(one)))
+    };
+    let is_token = |secrets| overlap(secrets, tokens).then_some("is also used as GOAT_JWT_SECRET");
+    let is_pepper =
+        |secrets| overlap(secrets, peppers).then_some("is also used as GOAT_PASSWORD_PEPPER");
+    let server_keys = settings.mail.server_keys.as_deref().unwrap_or_default();
     [
         (&table::JWT_SECRET, weakest(tokens)),
-        (&table::PASSWORD_PEPPER, weakest(peppers).or(shared)),
+        (&table::PASSWORD_PEPPER, weakest(peppers).or_else(|| is_token(peppers))),
+        (
+            &table::SERVER_KEY,
+            weakest(server_keys)
+                .or_else(|| is_token(server_keys))
+                .or_else(|| is_pepper(server_keys)),
+        ),
         (&table::ADMIN_PASSWORD, password.and_then(|password| weak_secret(password.as_bytes()))),
     ]
     .into_iter()

@@ -33,6 +33,8 @@ pub struct LimitSettings {
     pub session_control: Option<Quota>,
     /// `GOAT_RATE_LIMIT_PASSWORD_CHECK`: the current password, by session.
     pub password_check: Option<Quota>,
+    /// `GOAT_RATE_LIMIT_MAIL`: messages that requests cause, by recipient.
+    pub mail: Option<Quota>,
     /// `GOAT_RATE_LIMIT_KEYS`: maximum number of keys in process memory.
     pub keys: usize,
 }
@@ -60,6 +62,7 @@ impl LimitSettings {
             verify: reader.quota(&table::RATE_LIMIT_VERIFY),
             session_control: reader.quota(&table::RATE_LIMIT_SESSION_CONTROL),
             password_check: reader.quota(&table::RATE_LIMIT_PASSWORD_CHECK),
+            mail: reader.quota(&table::RATE_LIMIT_MAIL),
             keys: reader.count(&table::RATE_LIMIT_KEYS),
         }
     }
@@ -77,6 +80,7 @@ impl LimitSettings {
             (&table::RATE_LIMIT_VERIFY, self.verify),
             (&table::RATE_LIMIT_SESSION_CONTROL, self.session_control),
             (&table::RATE_LIMIT_PASSWORD_CHECK, self.password_check),
+            (&table::RATE_LIMIT_MAIL, self.mail),
         ];
         limits.into_iter().filter(|(_, quota)| quota.is_none()).map(|(setting, _)| setting.name)
     }

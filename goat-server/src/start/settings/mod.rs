@@ -12,6 +12,7 @@ pub(crate) mod help;
 mod keys;
 mod limits;
 mod log_filter;
+mod mail;
 mod problem;
 mod reader;
 mod secrets;
@@ -27,6 +28,7 @@ use std::path::Path;
 
 pub use keys::KeySettings;
 pub use limits::LimitSettings;
+pub use mail::{MailCredentials, MailDelivery, MailFrom, MailSettings, MailTls, SmtpSettings};
 pub use problem::{EXIT_STATUS, Invalid, Problem, Warning};
 pub use sources::Flags;
 pub use types::{
@@ -50,15 +52,19 @@ pub struct UsedSecrets {
     pub token_keys: bool,
     /// `GOAT_PASSWORD_PEPPER`.
     pub pepper: bool,
+    /// `GOAT_SERVER_KEY`, which mail uses.
+    pub server_keys: bool,
     /// `GOAT_ADMIN_PASSWORD`, which is required while there is no administrator.
     pub admin_password: bool,
 }
 
 impl UsedSecrets {
     /// Those of a server.
-    pub const ALL: Self = Self { token_keys: true, pepper: true, admin_password: true };
+    pub const ALL: Self =
+        Self { token_keys: true, pepper: true, server_keys: true, admin_password: true };
     /// None.
-    pub const NONE: Self = Self { token_keys: false, pepper: false, admin_password: false };
+    pub const NONE: Self =
+        Self { token_keys: false, pepper: false, server_keys: false, admin_password: false };
     /// Those of a command that hashes passwords.
     pub const PEPPER: Self = Self { pepper: true, ..Self::NONE };
 
@@ -67,6 +73,7 @@ impl UsedSecrets {
         let is = |other: &table::Setting| setting.name == other.name;
         (self.token_keys || !is(&table::JWT_SECRET) && !is(&table::JWT_PRIVATE_KEY))
             && (self.pepper || !is(&table::PASSWORD_PEPPER))
+            && (self.server_keys || !is(&table::SERVER_KEY))
             && (self.admin_password || !is(&table::ADMIN_PASSWORD))
     }
 }
@@ -88,6 +95,8 @@ pub struct Settings {
     pub passwords: PasswordSettings,
     /// Sign-up and the first administrator.
     pub accounts: AccountSettings,
+    /// Mail.
+    pub mail: MailSettings,
     /// API keys.
     pub keys: KeySettings,
     /// Rate limits.
@@ -147,14 +156,18 @@ impl Settings {
         mut reader: Reader,
     ) -> Result<(Self, Vec<Warning>), Invalid> {
         let environment = Environment::read(&mut reader);
+        let http = HttpSettings::read(&mut reader, environment);
+        let storage = StorageSettings::read(&mut reader, is_built);
+        let mail = MailSettings::read(&mut reader, &http, &storage.data_dir, environment);
         let settings = Self {
             environment,
-            http: HttpSettings::read(&mut reader, environment),
-            storage: StorageSettings::read(&mut reader, is_built),
+            http,
+            storage,
             tokens: TokenSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             passwords: PasswordSettings::read(&mut reader),
             accounts: AccountSettings::read(&mut reader, environment),
+            mail,
             keys: KeySettings::read(&mut reader),
             limits: LimitSettings::read(&mut reader),
             log: LogSettings::read(&mut reader),

@@ -157,6 +157,7 @@ pub(crate) enum Section {
     Sessions,
     Passwords,
     Accounts,
+    Mail,
     Keys,
     Limits,
     Log,
@@ -175,6 +176,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::Passwords => "Passwords",
             Self::Accounts => "Accounts",
+            Self::Mail => "Mail",
             Self::Keys => "API keys",
             Self::Limits => "Rate limits",
             Self::Log => "Log",
@@ -235,8 +237,9 @@ table! {
     Http {
         LISTEN = Setting::new("GOAT_LISTEN", Text("127.0.0.1:8080"), SOCKET,
             "Address on which the API listens. Host names are not resolved. In development, a loopback address.");
-        PUBLIC_URL = Setting::new("GOAT_PUBLIC_URL", Unset, PUBLIC,
-            "URL under which clients reach the API. If it begins with https:, every response tells browsers to use https: only, for one year and for all subdomains (Strict-Transport-Security).");
+        PUBLIC_URL = Setting::new("GOAT_PUBLIC_URL",
+            Words("http://localhost:<port of GOAT_LISTEN>, except in production"), PUBLIC,
+            "URL under which clients reach the API. Links in messages begin with it, whatever a request says; in production mail requires it. If it begins with https:, every response tells browsers to use https: only, for one year and for all subdomains (Strict-Transport-Security).");
         METRICS_LISTEN = Setting::new("GOAT_METRICS_LISTEN", Unset, SOCKET,
             "If set, /api/metrics is served only on this address, which must not overlap GOAT_LISTEN. If unset, /api/metrics on GOAT_LISTEN is public in development and requires the permission metrics:read in production.");
         TRUSTED_PROXIES = Setting::new("GOAT_TRUSTED_PROXIES", Text("none"), NETWORKS,
@@ -389,8 +392,8 @@ table! {
             "Maximum number of queued password hashes. When the queue is full, requests get a 503 with Retry-After.");
     }
     Accounts {
-        SIGNUP = Setting::new("GOAT_SIGNUP", Text("active"), Kind::Choice(&["active", "inactive", "closed"]),
-            "Status of accounts created by sign-up. With `closed`, sign-up is disabled and responds with 404.");
+        SIGNUP = Setting::new("GOAT_SIGNUP", Text("active"), Kind::Choice(&["active", "inactive", "confirmed", "closed"]),
+            "Status of accounts created by sign-up. With `confirmed`, the user proves the e-mail address first, and then sets the password; it requires mail. With `closed`, sign-up is disabled and responds with 404.");
         SIGNUP_ROLE = Setting::new("GOAT_SIGNUP_ROLE", Words("the role of the lowest rank"),
             Kind::Words("the name of a role without full_access"),
             "Role of accounts created by sign-up, and of users created without a role. It must exist on start, and cannot be deleted.");
@@ -407,6 +410,36 @@ table! {
             Kind::Words("GOAT_PASSWORD_MIN_LENGTH to GOAT_PASSWORD_MAX_LENGTH characters"),
             "Initial password of that administrator. Production requires it while there is none.")
             .secret();
+    }
+    Mail {
+        MAIL_URL = Setting::new("GOAT_MAIL_URL",
+            Words("file:<GOAT_DATA_DIR>/mail, except in production: there is no mail then"),
+            Kind::Words("smtps://HOST or smtp://HOST, with USER:PASSWORD@ (percent-encoded) and :PORT where needed; or file:PATH of a folder, not percent-encoded"),
+            "Mail. `smtps:` is TLS from the start, on port 465 by default. `smtp:` requires STARTTLS, on port 587 by default; on a loopback host it has no TLS, and port 25. `file:` writes each message into a file (.eml). If the URL contains a password, set it in the environment or a file rather than by flag.")
+            .confidential();
+        MAIL_FROM = Setting::new("GOAT_MAIL_FROM", Words("goat <noreply@goat.local> with `file:`, else required"),
+            Kind::Words("Name <address>"),
+            "Sender of messages.");
+        MAIL_TEMPLATES = Setting::new("GOAT_MAIL_TEMPLATES", Unset, Kind::Words("the path of a folder"),
+            "Folder of texts: <message>.<language>.txt, whose first line is the subject, and <message>.<language>.html. For a missing file the built-in text in English or German is used.");
+        LINK_URL = Setting::new("GOAT_LINK_URL", Words("<GOAT_PUBLIC_URL>/api/link"), PUBLIC,
+            "Page to which the links in messages lead. The secret follows the #.");
+        MAIL_QUEUE = Setting::new("GOAT_MAIL_QUEUE", Text("1000"), Kind::Count(1, 100_000),
+            "Maximum number of waiting messages. When the queue is full, requests that send a message get a 503, whether or not the address is known.");
+        MAIL_TIMEOUT = Setting::new("GOAT_MAIL_TIMEOUT", Text("30s"), Kind::Duration(seconds(1), minutes(5)),
+            "Time for one whole delivery to the mail server.");
+        SERVER_KEY = Setting::new("GOAT_SERVER_KEY",
+            Words("generated into GOAT_DATA_DIR, except in production"), BYTES,
+            "Secret under which codes in messages are stored. The first of a list makes new ones, all verify. Production requires it with mail. It must differ from GOAT_PASSWORD_PEPPER and GOAT_JWT_SECRET.")
+            .secret();
+        RECOVERY_TTL = Setting::new("GOAT_RECOVERY_TTL", Text("30m"), Kind::Duration(minutes(1), hours(24)),
+            "Lifetime of the links and codes that set a forgotten password.");
+        CONFIRM_TTL = Setting::new("GOAT_CONFIRM_TTL", Text("24h"), Kind::Duration(minutes(1), hours(24)),
+            "Lifetime of the links and codes that confirm an e-mail address.");
+        INVITE_TTL = Setting::new("GOAT_INVITE_TTL", Text("72h"), Kind::Duration(minutes(1), hours(168)),
+            "Lifetime of invitations.");
+        EMAIL_SIGN_IN = Setting::new("GOAT_EMAIL_SIGN_IN", Text("false"), BOOLEAN,
+            "Whether users with a verified address can sign in with a code that is sent to it, in place of a password. Requires mail.");
     }
     Keys {
         KEYS = Setting::new("GOAT_KEYS", Text("true"), BOOLEAN,
@@ -440,6 +473,8 @@ table! {
             "Limit of logout, step-up, change-password and revocation of sessions and API keys, per session, after authentication.");
         RATE_LIMIT_PASSWORD_CHECK = Setting::new("GOAT_RATE_LIMIT_PASSWORD_CHECK", Text("10/1m"), Kind::Quota,
             "Limit of attempts at the current password, per session. A session also has 100/24h, until one is right.");
+        RATE_LIMIT_MAIL = Setting::new("GOAT_RATE_LIMIT_MAIL", Text("3/1h"), Kind::Quota,
+            "Limit of messages that requests cause, per recipient, whether or not the address is known. Notices to the owner of an account do not count.");
         RATE_LIMIT_KEYS = Setting::new("GOAT_RATE_LIMIT_KEYS", Text("1000000"),
             Kind::Count(1000, 100_000_000),
             "Maximum number of rate limit counters kept in the process. Unused with Redis.");

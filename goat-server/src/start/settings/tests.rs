@@ -12,6 +12,7 @@ use crate::cli::Invocation;
 mod contradictions;
 mod defaults;
 mod engines;
+mod mail;
 mod problems;
 mod secrets;
 mod sources;

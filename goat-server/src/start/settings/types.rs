@@ -43,7 +43,8 @@ impl Environment {
 pub struct HttpSettings {
     /// `GOAT_LISTEN`: address of the API.
     pub listen: SocketAddr,
-    /// `GOAT_PUBLIC_URL`: URL under which clients reach the API.
+    /// `GOAT_PUBLIC_URL`: URL under which clients reach the API; in development by default localhost, with
+    /// the port of `GOAT_LISTEN`.
     pub public_url: Option<Uri>,
     /// `GOAT_METRICS_LISTEN`: separate address of the metrics.
     pub metrics_listen: Option<SocketAddr>,
@@ -112,13 +113,18 @@ impl HttpSettings {
     }
 
     pub(super) fn read(reader: &mut Reader, environment: Environment) -> Self {
-        let public_url = reader.optional(&table::PUBLIC_URL, values::public_url);
+        let listen = reader.required(&table::LISTEN, values::socket);
+        let public_url =
+            reader.optional(&table::PUBLIC_URL, values::public_url).or_else(|| match environment {
+                Environment::Development => values::localhost(listen.port()),
+                Environment::Production => None,
+            });
         let cors_origins = reader.required(&table::CORS_ORIGINS, values::origins);
         let words =
             [("off", None), ("lax", Some(SameSite::Lax)), ("strict", Some(SameSite::Strict))];
         let same_site = reader.choice(&table::SESSION_COOKIES, &words);
         Self {
-            listen: reader.required(&table::LISTEN, values::socket),
+            listen,
             session_cookies: same_site
                 .map(|same_site| session_cookies(same_site, public_url.as_ref(), &cors_origins)),
             public_url,
@@ -470,6 +476,8 @@ pub enum Signup {
     Active,
     /// An administrator must activate the account.
     Inactive,
+    /// The e-mail address is confirmed first, and the account is created then.
+    Confirmed,
     /// Sign-up is closed.
     Closed,
 }
@@ -479,6 +487,7 @@ impl AccountSettings {
         let words = [
             ("active", Signup::Active),
             ("inactive", Signup::Inactive),
+            ("confirmed", Signup::Confirmed),
             ("closed", Signup::Closed),
         ];
         Self {

@@ -285,6 +285,11 @@ pub(super) fn public_url(text: &str) -> Parsed<Uri> {
     Ok(url)
 }
 
+/// Returns the URL of this machine with a port.
+pub(super) fn localhost(port: u16) -> Option<Uri> {
+    format!("http://localhost:{port}").parse().ok()
+}
+
 /// Returns the origin of a URL as browsers send it.
 pub(crate) fn origin_of(url: &Uri) -> Option<String> {
     let (scheme, authority) = (url.scheme_str()?, url.authority()?);
@@ -335,6 +340,12 @@ pub(super) fn path(text: &str) -> Parsed<PathBuf> {
         return Err("begins with ~, which only a shell replaces: write the path in full".into());
     }
     Ok(PathBuf::from(text))
+}
+
+/// Parses the path of a folder that exists.
+pub(super) fn folder(text: &str) -> Parsed<PathBuf> {
+    let path = path(text)?;
+    if path.is_dir() { Ok(path) } else { Err("does not name a folder".into()) }
 }
 
 /// Parses the database URL.

@@ -72,6 +72,7 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.limits.verify, Some(Quota::per_minute(1200)));
     assert_eq!(settings.limits.session_control, Some(Quota::per_minute(30)));
     assert_eq!(settings.limits.password_check, Some(Quota::per_minute(10)));
+    assert_eq!(settings.limits.mail, Some(Quota::per_hour(3)));
     assert_eq!(settings.limits.keys, 1_000_000);
     assert_eq!(settings.log.filter, "info");
     assert_eq!(settings.log.format, None);

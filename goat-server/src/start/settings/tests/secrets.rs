@@ -1,7 +1,9 @@
 //! Secrets: their form, their strength, and that no output shows them.
 
 use super::super::{Environment, SigningKeys};
-use super::{OLD_TOKEN_SECRET, PRIVATE_KEY, PUBLIC_KEY, TOKEN_SECRET, environment, production};
+use super::{
+    OLD_TOKEN_SECRET, PEPPER, PRIVATE_KEY, PUBLIC_KEY, TOKEN_SECRET, environment, production,
+};
 
 /// J6, J7.
 #[test]
@@ -22,7 +24,7 @@ fn several_secrets_keep_their_order() {
 /// J6.
 #[test]
 fn invalid_secrets_are_rejected_and_not_shown() {
-    for name in ["GOAT_JWT_SECRET", "GOAT_PASSWORD_PEPPER"] {
+    for name in ["GOAT_JWT_SECRET", "GOAT_PASSWORD_PEPPER", "GOAT_SERVER_KEY"] {
         for (value, complaint) in [
             ("canary".to_owned(), "is shorter than 32 bytes"),
             (format!("{TOKEN_SECRET},canary"), "an entry (number 2) that is shorter"),
@@ -91,6 +93,9 @@ fn weak_secrets_are_rejected_in_production_and_warned_about_in_development() {
         ("GOAT_JWT_SECRET", "a-string-secret-at-least-256-bits-long", "is a known placeholder"),
         ("GOAT_PASSWORD_PEPPER", &repeated, "is one character repeated"),
         ("GOAT_PASSWORD_PEPPER", TOKEN_SECRET, "is also used as GOAT_JWT_SECRET"),
+        ("GOAT_SERVER_KEY", &repeated, "is one character repeated"),
+        ("GOAT_SERVER_KEY", TOKEN_SECRET, "is also used as GOAT_JWT_SECRET"),
+        ("GOAT_SERVER_KEY", PEPPER, "is also used as GOAT_PASSWORD_PEPPER"),
         ("GOAT_ADMIN_PASSWORD", "aaaaaaaaaaaaaaa", "is one character repeated"),
         ("GOAT_ADMIN_PASSWORD", "Change me! Change me!", "is a known placeholder"),
     ] {
@@ -114,6 +119,9 @@ fn debug_output_hides_secrets() {
         ("GOAT_ADMIN_PASSWORD", canary("password")),
         ("DATABASE_URL", "postgres://u:canary@db/goat".to_owned()),
         ("REDIS_URL", "redis://:canary@r".to_owned()),
+        ("GOAT_SERVER_KEY", canary("key")),
+        ("GOAT_MAIL_URL", "smtps://canary:canary@mail.example.org".to_owned()),
+        ("GOAT_MAIL_FROM", "goat <noreply@example.org>".to_owned()),
     ];
     for keys in [("GOAT_JWT_SECRET", canary("secret")), ("GOAT_JWT_PRIVATE_KEY", key)] {
         let mut variables: Vec<(&str, &str)> =

@@ -11,7 +11,7 @@ use super::{environment, sources};
 #[test]
 fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
-    assert_eq!(names.len(), 77);
+    assert_eq!(names.len(), 89);
     let mut unique = names.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -23,7 +23,13 @@ fn settings_match_the_documentation() {
         .collect();
     assert_eq!(
         secrets,
-        ["GOAT_JWT_SECRET", "GOAT_JWT_PRIVATE_KEY", "GOAT_PASSWORD_PEPPER", "GOAT_ADMIN_PASSWORD"]
+        [
+            "GOAT_JWT_SECRET",
+            "GOAT_JWT_PRIVATE_KEY",
+            "GOAT_PASSWORD_PEPPER",
+            "GOAT_ADMIN_PASSWORD",
+            "GOAT_SERVER_KEY"
+        ]
     );
 }
 

@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::super::table::TABLE;
 use super::super::{Database, VerifyHeader, values};
-use super::{environment, sources};
+use super::{environment, production};
 
 #[test]
 fn malformed_values_are_rejected_with_value_and_format() {
@@ -177,7 +177,13 @@ fn public_url_is_an_http_url() {
         let settings = environment(&[("GOAT_PUBLIC_URL", text)]).settings();
         assert_eq!(settings.http.public_url.expect("a URL").to_string(), expected);
     }
-    assert_eq!(sources().settings().http.public_url, None);
+    let localhost = |listen| {
+        let settings = environment(&[("GOAT_LISTEN", listen)]).settings();
+        settings.http.public_url.expect("a URL").to_string()
+    };
+    assert_eq!(localhost("127.0.0.1:8080"), "http://localhost:8080/");
+    assert_eq!(localhost("[::1]:81"), "http://localhost:81/");
+    assert_eq!(production(&[]).settings().http.public_url, None);
 }
 
 #[test]
