@@ -13,7 +13,8 @@ use crate::goat::SpareRoles;
 use crate::invalidation::Lease;
 use crate::limit::Limits;
 use crate::password::{
-    Argon2Settings, Argon2id, BulkheadLimits, HashBulkhead, PasswordHasher, Peppers,
+    Argon2Settings, Argon2id, BreachedPasswords, BulkheadLimits, HashBulkhead, PasswordHasher,
+    Peppers,
 };
 use crate::service::{
     ClaimSource, Context, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache,
@@ -37,6 +38,7 @@ pub struct Builder {
     has_stored_roles: bool,
     hasher: Option<Arc<dyn PasswordHasher>>,
     hashing: BulkheadLimits,
+    breached: Option<Arc<dyn BreachedPasswords>>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     pub(crate) answers: Arc<dyn AnswerVerifier>,
@@ -56,6 +58,7 @@ impl Builder {
             has_stored_roles: false,
             hasher: None,
             hashing: BulkheadLimits::default(),
+            breached: None,
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
             answers: Arc::new(NoAnswers),
@@ -148,6 +151,13 @@ impl Builder {
         self
     }
 
+    /// Sets the list of passwords that are known from data breaches, which new passwords are compared with.
+    /// There is none by default.
+    pub fn breached_passwords(mut self, list: Arc<dyn BreachedPasswords>) -> Self {
+        self.breached = Some(list);
+        self
+    }
+
     /// Sets the clock, in place of the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -185,6 +195,7 @@ impl Builder {
             has_stored_roles,
             hasher,
             hashing,
+            breached,
             clock,
             observer,
             answers,
@@ -226,6 +237,7 @@ impl Builder {
             tokens: Tokens::new(keys, tokens),
             claims,
             hasher: HashBulkhead::new(hasher, hashing),
+            breached,
             answers,
             observer,
             readiness: Readiness::default(),

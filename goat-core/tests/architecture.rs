@@ -275,6 +275,19 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// P4: a new password is compared with the policy and the list of breached passwords in one place.
+#[test]
+fn new_passwords_are_checked_in_one_place() {
+    let services = sources().into_iter().filter(|source| source.module == "service");
+    let parses = services.filter(|source| {
+        let text = fs::read_to_string(&source.path).expect("a source file");
+        text.contains("NewPassword::parse(")
+    });
+    let places: Vec<PathBuf> = parses.map(|source| source.path).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
+    assert_eq!(places, [root.join("context.rs")]);
+}
+
 /// G1: every way to sign in ends in the one flow that takes a proof. Only it creates sessions, and only a
 /// step-up replaces one.
 #[test]

@@ -5,6 +5,8 @@
 //! - The length and a list of common passwords decide, not character classes (NIST SP 800-63B-4
 //!   §3.1.1.2). Passwords are never truncated.
 //! - Equivalent spellings are the same password: OpaqueString of RFC 8265 §4.2.
+//! - A list of passwords that are known from data breaches, if the application has one:
+//!   [`BreachedPasswords`] (ASVS 5.0, 6.2.12).
 //! - Argon2id at or above OWASP's parameters, keyed with a pepper if one is configured.
 //! - A login attempt costs exactly one verification, whether or not the user exists and for any
 //!   input: [`HashBulkhead::verify`] is the only entry point.
@@ -38,6 +40,7 @@
 //! ```
 
 mod argon2id;
+mod breached;
 mod buffers;
 mod bulkhead;
 mod common;
@@ -50,6 +53,7 @@ mod settings;
 mod text;
 
 pub use argon2id::Argon2id;
+pub use breached::BreachedPasswords;
 pub use bulkhead::{BulkheadLimits, BulkheadLoad, HashBulkhead};
 #[cfg(feature = "foreign-hashes")]
 pub use foreign::ForeignHashes;

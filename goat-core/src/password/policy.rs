@@ -133,6 +133,8 @@ pub enum PasswordFault {
     Email,
     /// Consists of the product's name or another forbidden name.
     Name,
+    /// Known from a data breach: a list of [`BreachedPasswords`](super::BreachedPasswords) has it.
+    Breached,
 }
 
 impl fmt::Display for PasswordFault {
@@ -158,6 +160,9 @@ impl fmt::Display for PasswordFault {
             }
             Self::Email => formatter.write_str("must not be based on the e-mail address"),
             Self::Name => formatter.write_str("must not be based on the name of the service"),
+            Self::Breached => {
+                formatter.write_str("must not be a password that is known from a data breach")
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use precis_profiles::precis_core::profile::{Profile, Rules};
 use precis_profiles::precis_core::{
     DerivedPropertyValue, Error as PrecisError, FreeformClass, StringClass, UnexpectedError,
 };
+use sha1::{Digest as _, Sha1};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use zeroize::Zeroizing;
 
@@ -75,6 +76,11 @@ impl NewPassword {
     #[must_use]
     pub fn is_same_as(&self, tried: &TriedPassword) -> bool {
         tried.0.as_ref().is_some_and(|tried| self.0.is_same_as(tried))
+    }
+
+    /// Returns the SHA-1 of the normalized text, by which lists of breached passwords are searched.
+    pub(crate) fn sha1(&self) -> Secret<[u8; 20]> {
+        Secret::new(Sha1::digest(self.as_bytes()).into())
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

@@ -10,7 +10,9 @@ use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind, Observer};
 use crate::factor::AnswerVerifier;
 use crate::id::{KeyId, SessionId, UserId};
-use crate::password::{HashBulkhead, NewPassword, TriedPassword, Verification};
+use crate::password::{
+    BreachedPasswords, HashBulkhead, NewPassword, PasswordFault, TriedPassword, Verification,
+};
 use crate::secret::Secret;
 use crate::session::SessionEpoch;
 use crate::settings::Settings;
@@ -36,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) tokens: Tokens,
     pub(crate) claims: Option<ClaimSource>,
     pub(crate) hasher: HashBulkhead,
+    pub(crate) breached: Option<Arc<dyn BreachedPasswords>>,
     pub(crate) answers: Arc<dyn AnswerVerifier>,
     pub(crate) credential_limits: CredentialLimits,
     pub(crate) observer: Arc<dyn Observer>,
@@ -134,8 +137,29 @@ impl Context {
         Ok(verified)
     }
 
-    /// Checks a new password against the policy; adds the violations of `field` otherwise.
-    pub(super) fn check_password(
+    /// Checks a new password against the policy, and then against the list of breached passwords, if there
+    /// is one; adds the violations of `field` otherwise.
+    ///
+    /// Fails if the list cannot be read: then no password is set (ASVS 5.0, 6.2.12).
+    pub(super) async fn check_password(
+        &self,
+        field: &'static str,
+        password: &Secret<String>,
+        email: Option<&Email>,
+        violations: &mut Vec<Violation>,
+    ) -> Result<Option<NewPassword>> {
+        let parsed = self.parse_password(field, password, email, violations);
+        if let (Some(password), Some(list)) = (&parsed, &self.breached)
+            && list.contains(&password.sha1()).await?
+        {
+            violations.push(Violation::new(field, PasswordFault::Breached));
+            return Ok(None);
+        }
+        Ok(parsed)
+    }
+
+    /// Checks a new password against the policy alone, which is a part of [`Context::check_password`].
+    pub(super) fn parse_password(
         &self,
         field: &'static str,
         password: &Secret<String>,
@@ -146,9 +170,7 @@ impl Context {
         match NewPassword::parse(password.expose(), policy, email.map(Email::canonical)) {
             Ok(password) => Some(password),
             Err(faults) => {
-                violations.extend(
-                    faults.into_iter().map(|fault| Violation::new(field, fault.to_string())),
-                );
+                violations.extend(faults.into_iter().map(|fault| Violation::new(field, fault)));
                 None
             }
         }

@@ -109,7 +109,7 @@ impl Context {
         self: &Arc<Self>,
         request: SignUp,
     ) -> Result<PreparedSignUp> {
-        let (status, password) = self.check_sign_up(&request)?;
+        let (status, password) = self.check_sign_up(&request).await?;
         // A taken address costs no hash; the response reveals it in any case.
         if self.stores.users.by_email(request.email.canonical()).await?.is_some() {
             return Err(ErrorKind::EmailTaken.into());
@@ -123,7 +123,7 @@ impl Context {
         transaction: StoreTransaction<'_>,
         request: SignUp,
     ) -> Result<Uncommitted<User>> {
-        let (status, password) = self.check_sign_up(&request)?;
+        let (status, password) = self.check_sign_up(&request).await?;
         // Without a read of the address, and of roles that are known: on the application's pool, callers that
         // hold a connection each and wait for a second one would exhaust it.
         let role = signup_role(&self.role_table.known_or_loaded().await?)?;
@@ -132,12 +132,16 @@ impl Context {
     }
 
     /// Checks that sign-up is open and the password within the policy; returns the status of the new user.
-    fn check_sign_up(&self, request: &SignUp) -> Result<(Status, Option<NewPassword>)> {
+    async fn check_sign_up(&self, request: &SignUp) -> Result<(Status, Option<NewPassword>)> {
         let status = self.settings.signup.status().ok_or(ErrorKind::SignupClosed)?;
         let mut violations = check_person(&request.email);
-        let (email, password) = (Some(&request.email), request.password.as_ref());
-        let password = password
-            .and_then(|password| self.check_password("password", password, email, &mut violations));
+        let email = Some(&request.email);
+        let password = match &request.password {
+            Some(password) => {
+                self.check_password("password", password, email, &mut violations).await?
+            }
+            None => None,
+        };
         if violations.is_empty() { Ok((status, password)) } else { Err(Error::invalid(violations)) }
     }
 

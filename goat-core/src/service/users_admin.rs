@@ -301,9 +301,13 @@ impl Context {
             violations.push(Violation::new("status", "must be inactive or active for a new user"));
         }
         self.check_role(&new.role, &mut violations);
-        let (email, password) = (Some(&new.email), new.password.as_ref());
-        let password = password
-            .and_then(|password| self.check_password("password", password, email, &mut violations));
+        let email = Some(&new.email);
+        let password = match &new.password {
+            Some(password) => {
+                self.check_password("password", password, email, &mut violations).await?
+            }
+            None => None,
+        };
         if !violations.is_empty() {
             return Err(Error::invalid(violations));
         }
@@ -411,12 +415,11 @@ impl Context {
         password: &Secret<String>,
         new_email: Option<&Email>,
     ) -> Result<Secret<String>> {
-        let check = |email: Option<&Email>| {
-            let mut violations = Vec::new();
-            let password = self.check_password("password", password, email, &mut violations);
-            password.ok_or_else(|| Error::invalid(violations))
-        };
-        check(new_email)?;
+        let mut violations = Vec::new();
+        self.check_password("password", password, new_email, &mut violations).await?;
+        if !violations.is_empty() {
+            return Err(Error::invalid(violations));
+        }
         // The user is read only now: a violation that depends on the e-mail address must not reveal the
         // address of a user that the actor may not act on, and no hash is computed for one.
         let target = self.stores.users.by_id(id).await?.ok_or(ErrorKind::NotFound)?.user;
@@ -424,7 +427,9 @@ impl Context {
         if target.kind() == UserKind::Service {
             return Err(explain_service(ErrorKind::InvalidTransition.into()));
         }
-        let password = check(new_email.or(Some(&target.email)))?;
+        let email = new_email.or(Some(&target.email));
+        let password = self.parse_password("password", password, email, &mut violations);
+        let password = password.ok_or_else(|| Error::invalid(violations))?;
         Ok(Secret::new(self.hasher.hash(password).await?))
     }
 

@@ -127,8 +127,8 @@ impl Users {
     /// # Errors
     ///
     /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for a new password against the
-    /// policy, and for a recent proof in place of the current password of a user who has one;
-    /// [`ErrorKind::RateLimited`] for too many passwords in the session, [`ErrorKind::WrongPassword`],
+    /// policy or known from a data breach, and for a recent proof in place of the current password of a user
+    /// who has one; [`ErrorKind::RateLimited`] for too many passwords in the session, [`ErrorKind::WrongPassword`],
     /// [`ErrorKind::StepUpRequired`], [`ErrorKind::PasswordUnchanged`], [`ErrorKind::SessionRevoked`] if the
     /// session has ended meanwhile; or if a store is unavailable.
     pub async fn change_password(
@@ -146,7 +146,8 @@ impl Users {
             violations.push(Violation::new("current_password", "is required"));
         }
         let email = Some(&account.user.email);
-        let new = context.check_password("new_password", new_password, email, &mut violations);
+        let new =
+            context.check_password("new_password", new_password, email, &mut violations).await?;
         let (Some(new), true) = (new, violations.is_empty()) else {
             return Err(Error::invalid(violations));
         };

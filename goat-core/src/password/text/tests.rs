@@ -246,3 +246,17 @@ fn debug_output_redacts_passwords() {
     let faults = faults("canary");
     assert!(!format!("{faults:?} {}", faults[0]).contains("canary"));
 }
+
+/// The SHA-1 is that of the normalized text, as lists of breached passwords have it.
+#[test]
+fn equivalent_spellings_have_one_sha1() {
+    let hex = |text: &str| -> String {
+        let password =
+            NewPassword::parse(text, &PasswordPolicy::default(), None).expect("a password");
+        password.sha1().expose().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    assert_eq!(hex("a long walk on a short pier"), "57a98599238f4c4687257bee66c7cc1287caae49");
+    for spelling in ["gr\u{fc}ne tinte, kaltes bad", "gru\u{308}ne\u{a0}tinte, kaltes bad"] {
+        assert_eq!(hex(spelling), "08aaa5ef4616f164236a60eace3a173d7c6045ae");
+    }
+}
