@@ -77,6 +77,7 @@ pub(super) async fn run(
         Err(failure) => findings.wrong.push(failure),
     }
     findings.note("token keys", token_keys(settings, &data));
+    findings.note_some("breached passwords", breached(settings));
     findings.note_some("mail", mail(settings, &data));
     let opened = open(settings, &data).await;
     let redis = redis(settings, &mut warn).await;
@@ -142,6 +143,11 @@ fn token_keys(settings: &Settings, data: &DataDir) -> Result<String, Failure> {
         },
         given => Ok(show(&start::token_keys(given, data)?.0, "given")),
     }
+}
+
+/// Checks the list of breached passwords; silent without one.
+fn breached(settings: &Settings) -> Result<Option<String>, Failure> {
+    Ok(start::breached_file(settings)?.map(|list| list.to_string()))
 }
 
 /// Says where messages go and which key their codes have; silent without mail.

@@ -11,14 +11,15 @@ use goat_core::event::Observer;
 use goat_core::password::{Argon2id, BulkheadLimits, PasswordPolicy, Peppers};
 use goat_core::store::UserStore;
 use goat_core::token::{TokenKeys, TokenSettings};
-use goat_core::{Clock, Goat, Secret, SystemClock};
+use goat_core::{Builder, Clock, Goat, Secret, SystemClock};
 
 use crate::failure::Failure;
 
 use super::settings::{Settings, Signup};
 use super::{
-    Connectivity, DataDir, Hashing, KeySource, Storage, apply_roles, check_file_access,
-    check_hashes, cost, existing_hasher, password_hasher, server_keys, stored_hashes, token_keys,
+    BreachedFile, Connectivity, DataDir, Hashing, KeySource, Storage, apply_roles,
+    check_file_access, check_hashes, cost, existing_hasher, password_hasher, server_keys,
+    stored_hashes, token_keys,
 };
 
 /// A goat, with the stores and keys that it was built from.
@@ -51,6 +52,7 @@ pub struct Started {
 pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<Started, Failure> {
     let data = DataDir::new(&settings.storage.data_dir);
     let mut warnings = check_file_access(settings, &data)?;
+    let breached = breached_file(settings)?;
     let storage = Storage::open(&settings.storage, &data).await?;
     let mut connectivity = storage.check_connectivity().await?;
     warnings.append(&mut connectivity.warnings);
@@ -67,15 +69,15 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let keys = token_keys(&settings.tokens.keys, &data)?;
     let server_keys = server_keys(&settings.mail, &data)?;
     let users = Arc::clone(&stores.users);
-    let goat = Goat::builder(stores, keys.0.clone())
+    let builder = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
         .hasher(Arc::clone(&hashing.hasher))
         .hashing(bulkhead_limits(settings))
         .clock(clock)
         .observer(observer)
-        .stored_roles()
-        .build()?;
+        .stored_roles();
+    let goat = with_breached(builder, breached).build()?;
     // Without users it is a first start. Before the checks, since the file may create the role given at
     // sign-up.
     if let (true, Some(path)) = (hashes.is_empty(), &settings.accounts.roles_file) {
@@ -119,25 +121,25 @@ pub(crate) async fn build_existing(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let stores = storage.invalidating_stores(settings, &observer, &clock).await?;
     let users = Arc::clone(&stores.users);
-    let hashing = match passwords {
+    let (hashing, breached) = match passwords {
         UsesPasswords::Yes => {
             let hashes = stored_hashes(users.as_ref()).await?;
-            existing_hasher(&settings.passwords, &data, &hashes)?
+            (existing_hasher(&settings.passwords, &data, &hashes)?, breached_file(settings)?)
         }
-        UsesPasswords::No => Hashing {
-            hasher: Arc::new(Argon2id::new(cost(&settings.passwords)?, Peppers::none())),
-            pepper: KeySource::Configured,
-        },
+        UsesPasswords::No => {
+            let own = Argon2id::new(cost(&settings.passwords)?, Peppers::none());
+            (Hashing { hasher: Arc::new(own), pepper: KeySource::Configured }, None)
+        }
     };
     let keys = (TokenKeys::generate(), KeySource::Configured);
-    let goat = Goat::builder(stores, keys.0.clone())
+    let builder = Goat::builder(stores, keys.0.clone())
         .settings(rules(settings)?)
         .hasher(Arc::clone(&hashing.hasher))
         .hashing(bulkhead_limits(settings))
         .clock(clock)
         .observer(observer)
-        .stored_roles()
-        .build()?;
+        .stored_roles();
+    let goat = with_breached(builder, breached).build()?;
     let server_keys = Vec::new();
     Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, users })
 }
@@ -164,6 +166,19 @@ impl Started {
     pub async fn register_signing_key(&self) -> Result<Vec<String>, Failure> {
         let (keys, source) = &self.keys;
         self.storage.register_signing_key(keys, *source).await
+    }
+}
+
+/// Opens the list of breached passwords, if there is one.
+pub(crate) fn breached_file(settings: &Settings) -> Result<Option<BreachedFile>, Failure> {
+    let open = |path| BreachedFile::open(path, settings.storage.store_timeout);
+    settings.passwords.breached_file.as_ref().map(open).transpose()
+}
+
+fn with_breached(builder: Builder, list: Option<BreachedFile>) -> Builder {
+    match list {
+        Some(list) => builder.breached_passwords(Arc::new(list)),
+        None => builder,
     }
 }
 

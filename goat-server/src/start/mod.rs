@@ -8,6 +8,8 @@
 
 mod admin_password;
 mod administrator;
+mod breached;
+mod breached_list;
 mod build;
 mod data_dir;
 mod database;
@@ -23,8 +25,9 @@ pub(crate) mod text;
 
 pub(crate) use admin_password::{AdminPasswordFile, COMPARE_INTERVAL};
 pub(crate) use administrator::{Administrator, NO_ADMIN_PASSWORD, ensure_administrator};
+pub use breached::BreachedFile;
 pub use build::{Started, build};
-pub(crate) use build::{UsesPasswords, build_existing, rules, token_settings};
+pub(crate) use build::{UsesPasswords, breached_file, build_existing, rules, token_settings};
 pub use data_dir::{DataDir, SecretFile, StoredSecret};
 pub use database::SchemaState;
 pub use database_lock::DatabaseLock;

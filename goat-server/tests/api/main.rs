@@ -17,6 +17,7 @@ mod wording;
 mod access_token;
 mod allocations;
 mod backends;
+mod breached_passwords;
 mod client_address;
 mod cors;
 mod defence;

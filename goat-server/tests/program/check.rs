@@ -37,6 +37,28 @@ fn check_of_a_running_server_shows_no_secrets() {
 }
 
 #[test]
+fn check_shows_where_messages_go_and_the_list_of_breached_passwords() {
+    let program = Program::in_production()
+        .with("GOAT_MAIL_URL", "smtps://canary:canary@mail.example.org")
+        .with("GOAT_MAIL_FROM", "goat <noreply@example.org>")
+        .with("GOAT_PUBLIC_URL", "https://id.example.org")
+        .with("GOAT_SERVER_KEY", "Qe7Zt2MwXk5RbVn9CyJp4LsGf8HdUa3T")
+        .with("GOAT_PASSWORD_BREACHED_FILE", "pwned.txt");
+    fs::write(program.path("pwned.txt"), format!("{}:1\r\n", "0A".repeat(20))).expect("space");
+    let exit = program.run(&["check"]);
+    assert_eq!(exit.status, Some(0), "{exit:?}");
+    for line in [
+        "breached passwords: pwned.txt, 1 MB\n",
+        "mail: smtps://mail.example.org:465 (TLS, with a password), 1 server keys from the settings\n",
+    ] {
+        assert!(exit.out.contains(line), "{line} {exit:?}");
+    }
+    for hidden in ["canary", "Qe7Zt2MwXk5R"] {
+        assert!(!exit.text().contains(hidden), "{exit:?}");
+    }
+}
+
+#[test]
 fn check_reports_every_problem() {
     let program = Program::new();
     let (server, _) = program.serve();

@@ -47,6 +47,54 @@ fn invalid_settings_are_plain_lines_if_configured() {
     assert!(exit.err.starts_with("GOAT_LISTEN: \"here\" "), "{exit:?}");
 }
 
+/// Both settings are named, and no password of the mail server is shown.
+#[test]
+fn settings_of_mail_that_contradict_each_other_are_refused() {
+    let program = Program::in_production().with("GOAT_SIGNUP", "confirmed");
+    for arguments in [&["serve"][..], &["check"]] {
+        let exit = program.run(arguments);
+        assert_eq!(exit.status, Some(78), "{exit:?}");
+        assert!(exit.err.contains("GOAT_SIGNUP: "), "{exit:?}");
+        assert!(exit.err.contains("requires mail, but GOAT_MAIL_URL is not set"), "{exit:?}");
+    }
+    let program = program
+        .with("GOAT_MAIL_URL", "smtps://canary:canary@mail.example.org")
+        .with("GOAT_PUBLIC_URL", "https://id.example.org");
+    let exit = program.run(&["serve"]);
+    assert_eq!(exit.status, Some(78), "{exit:?}");
+    for name in ["GOAT_MAIL_FROM: ", "GOAT_SERVER_KEY: "] {
+        assert!(exit.err.contains(name), "{name} {exit:?}");
+    }
+    assert!(!exit.text().contains("canary"), "{exit:?}");
+}
+
+/// The list is checked before a database or secret is created, and an error names the fault and its line.
+#[test]
+fn unusable_list_of_breached_passwords_is_refused() {
+    let program = Program::new().with("GOAT_PASSWORD_BREACHED_FILE", "pwned.txt");
+    for (list, fault) in [
+        (None, "No such file"),
+        (Some(""), "it is empty"),
+        (Some("letmein\n"), "line 1 does not begin with a SHA-1"),
+    ] {
+        if let Some(list) = list {
+            fs::write(program.path("pwned.txt"), list).expect("space");
+        }
+        for command in ["serve", "check"] {
+            let exit = program.run(&[command]);
+            assert_eq!(exit.status, Some(78), "{exit:?}");
+            assert!(
+                exit.err.contains("GOAT_PASSWORD_BREACHED_FILE: the list pwned.txt"),
+                "{exit:?}"
+            );
+            assert!(exit.err.contains(fault), "{exit:?}");
+        }
+        for file in ["pepper", "jwt-key.pem", "server-key", "goat.db"] {
+            assert!(!program.path("data").join(file).exists(), "{file}");
+        }
+    }
+}
+
 /// C1.
 #[test]
 fn development_mode_listens_on_loopback_addresses_only() {

@@ -21,7 +21,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use goat_core::auth::Login;
 use goat_core::key::{NewKey, Scopes};
-use goat_core::password::PasswordHasher;
+use goat_core::password::{BreachedPasswords, PasswordHasher};
 use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
 use goat_core::testing::{ManualClock, PlainHasher, TestFactors};
@@ -80,6 +80,8 @@ pub(crate) struct Setup {
     pub(crate) clock: ManualClock,
     /// Replaces the [`PlainHasher`].
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    /// The list of breached passwords.
+    pub(crate) breached: Option<Arc<dyn BreachedPasswords>>,
     pub(crate) http: HttpSettings,
     /// Too large to be reached by accident; [`Setup::shipped_limits`] restores the defaults.
     pub(crate) limits: LimitSettings,
@@ -154,12 +156,14 @@ impl TestApp {
             keys: TokenKeys::generate(),
             clock: ManualClock::default(),
             hasher: None,
+            breached: None,
             http,
             limits,
             ready: true,
         };
         change(&mut setup);
-        let Setup { goat, stores, factors, keys, clock, hasher, http, limits, ready } = setup;
+        let Setup { goat, stores, factors, keys, clock, hasher, breached, http, limits, ready } =
+            setup;
         let plain = PlainHasher::default();
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
@@ -169,7 +173,11 @@ impl TestApp {
         let stores = Stores { shared_cache, ..stores };
         let stores =
             stores.observed(STORE_TIMEOUT, Arc::clone(&observer) as _, Arc::new(clock.clone()));
-        let goat = Goat::builder(stores, keys)
+        let mut builder = Goat::builder(stores, keys);
+        if let Some(list) = breached {
+            builder = builder.breached_passwords(list);
+        }
+        let goat = builder
             .settings(goat)
             .stored_roles()
             .hasher(hasher.unwrap_or_else(|| Arc::new(plain.clone())))

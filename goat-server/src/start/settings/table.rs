@@ -379,6 +379,9 @@ table! {
             "Minimum number of characters of a new password.");
         PASSWORD_MAX_LENGTH = Setting::new("GOAT_PASSWORD_MAX_LENGTH", Text("256"), Kind::Count(64, 1024),
             "Maximum number of characters of a new password. At least GOAT_PASSWORD_MIN_LENGTH.");
+        PASSWORD_BREACHED_FILE = Setting::new("GOAT_PASSWORD_BREACHED_FILE", Unset,
+            Kind::Words("the path of a file of lines SHA1:COUNT, ordered by hash, as Have I Been Pwned publishes it"),
+            "List of passwords that are known from data breaches. A new password in it is rejected. It is searched on disk, without a network. If it cannot be read while the server runs, requests that set a password get a 503; sign-ins go on. To replace it, move a new file into its place.");
         ARGON2_MEMORY = Setting::new("GOAT_ARGON2_MEMORY", Text("19456"), Kind::Count(19_456, ARGON2_MOST.0 as u64),
             "Memory of an Argon2id hash in KiB, at least OWASP's minimum. A stored hash with other parameters is replaced at the next sign-in.");
         ARGON2_ITERATIONS = Setting::new("GOAT_ARGON2_ITERATIONS", Text("2"), Kind::Count(2, ARGON2_MOST.1 as u64),

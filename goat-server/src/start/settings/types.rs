@@ -421,6 +421,8 @@ pub struct PasswordSettings {
     pub min_length: usize,
     /// `GOAT_PASSWORD_MAX_LENGTH`, in characters.
     pub max_length: usize,
+    /// `GOAT_PASSWORD_BREACHED_FILE`.
+    pub breached_file: Option<PathBuf>,
     /// `GOAT_ARGON2_MEMORY`, in KiB.
     pub argon2_memory: u32,
     /// `GOAT_ARGON2_ITERATIONS`: passes over the memory.
@@ -439,6 +441,7 @@ impl PasswordSettings {
             peppers: reader.optional(&table::PASSWORD_PEPPER, secrets::secrets),
             min_length: reader.count(&table::PASSWORD_MIN_LENGTH),
             max_length: reader.count(&table::PASSWORD_MAX_LENGTH),
+            breached_file: reader.optional(&table::PASSWORD_BREACHED_FILE, values::path),
             argon2_memory: reader.count(&table::ARGON2_MEMORY),
             argon2_iterations: reader.count(&table::ARGON2_ITERATIONS),
             argon2_parallelism: reader.count(&table::ARGON2_PARALLELISM),

@@ -50,6 +50,7 @@ fn default_is_development_on_sqlite() {
     assert_eq!(settings.sessions.cache_staleness, Duration::from_secs(1));
     assert!(settings.passwords.peppers.is_none());
     assert_eq!((settings.passwords.min_length, settings.passwords.max_length), (15, 256));
+    assert_eq!(settings.passwords.breached_file, None);
     assert_eq!(settings.passwords.argon2_memory, 19_456);
     assert_eq!(settings.passwords.argon2_iterations, 2);
     assert_eq!(settings.passwords.argon2_parallelism, 1);

@@ -11,7 +11,7 @@ use super::{environment, sources};
 #[test]
 fn settings_match_the_documentation() {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
-    assert_eq!(names.len(), 89);
+    assert_eq!(names.len(), 90);
     let mut unique = names.clone();
     unique.sort_unstable();
     unique.dedup();
