@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::access::{Role, RoleSet, RoleSource};
+use crate::challenge::ServerKeys;
 use crate::clock::{Clock, SystemClock, Time};
+use crate::courier::Courier;
 use crate::error::{Error, Result};
 use crate::event::{NoObserver, Observer};
 use crate::factor::{AnswerVerifier, NoAnswers};
@@ -17,7 +19,7 @@ use crate::password::{
     Peppers,
 };
 use crate::service::{
-    ClaimSource, Context, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache,
+    ClaimSource, Context, CredentialLimits, Mail, Policy, Readiness, Renewals, RoleTableCache,
     SessionCache, SessionValidator,
 };
 use crate::settings::Settings;
@@ -42,6 +44,10 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     pub(crate) answers: Arc<dyn AnswerVerifier>,
+    courier: Option<Arc<dyn Courier>>,
+    server_keys: Option<ServerKeys>,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) letters: Option<crate::testing::Letters>,
     #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }
@@ -62,6 +68,10 @@ impl Builder {
             clock: Arc::new(SystemClock::start()),
             observer: Arc::new(NoObserver),
             answers: Arc::new(NoAnswers),
+            courier: None,
+            server_keys: None,
+            #[cfg(any(test, feature = "testing"))]
+            letters: None,
             #[cfg(any(test, feature = "testing"))]
             spare: SpareRoles::default(),
         }
@@ -170,6 +180,51 @@ impl Builder {
         self
     }
 
+    /// Sets the courier, which delivers letters: it switches on recovery, verification, invitations, and
+    /// changes of addresses that take effect once the new mailbox answered. It needs
+    /// [`server_keys`](Self::server_keys).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use goat_core::challenge::ServerKeys;
+    /// use goat_core::courier::{Courier, Letter, Permit, QueueFull};
+    /// use goat_core::{Goat, Stores, token::TokenKeys};
+    /// use tokio::sync::mpsc;
+    ///
+    /// #[derive(Debug)]
+    /// struct Outbox(mpsc::Sender<Letter>);
+    ///
+    /// impl Courier for Outbox {
+    ///     fn reserve(&self) -> Result<Permit, QueueFull> {
+    ///         let place = self.0.clone().try_reserve_owned().map_err(|_| QueueFull)?;
+    ///         Ok(Permit::new(move |letter| {
+    ///             place.send(letter);
+    ///         }))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goat_core::Result<()> {
+    /// let (sender, _letters) = mpsc::channel(100);
+    /// let goat = Goat::builder(Stores::memory(), TokenKeys::generate())
+    ///     .courier(Arc::new(Outbox(sender)))
+    ///     .server_keys(ServerKeys::generate())
+    ///     .build()?;
+    /// # let _ = goat;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn courier(mut self, courier: Arc<dyn Courier>) -> Self {
+        self.courier = Some(courier);
+        self
+    }
+
+    /// Sets the keys under which typed codes are stored. All nodes need the same ones.
+    pub fn server_keys(mut self, keys: ServerKeys) -> Self {
+        self.server_keys = Some(keys);
+        self
+    }
+
     /// Sets the roles that tests may grant permissions to.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn spare(mut self, spare: SpareRoles) -> Self {
@@ -181,8 +236,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds, and for a
-    /// role given at sign-up that the set does not contain or that has `full_access`.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for settings out of bounds, for a role
+    /// given at sign-up that the set does not contain or that has `full_access`, for a courier without server
+    /// keys, and for confirmed sign-up or sign-in by e-mail without a courier.
     pub fn build(self) -> Result<Goat> {
         self.settings.check()?;
         let Self {
@@ -199,9 +255,14 @@ impl Builder {
             clock,
             observer,
             answers,
+            courier,
+            server_keys,
+            #[cfg(any(test, feature = "testing"))]
+            letters,
             #[cfg(any(test, feature = "testing"))]
             spare,
         } = self;
+        let mail = Mail::new(courier, server_keys, &settings)?;
         let signup = settings.signup_role.clone();
         if let (Some(role), false) = (&signup, has_stored_roles) {
             check_signup_role(role, &roles)?;
@@ -239,6 +300,7 @@ impl Builder {
             hasher: HashBulkhead::new(hasher, hashing),
             breached,
             answers,
+            mail,
             observer,
             readiness: Readiness::default(),
             renewals: Renewals::default(),
@@ -250,6 +312,8 @@ impl Builder {
             context,
             limits,
             shared_cache,
+            #[cfg(any(test, feature = "testing"))]
+            letters,
             #[cfg(any(test, feature = "testing"))]
             spare,
         ))

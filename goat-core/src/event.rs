@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::access::Role;
+use crate::challenge::Purpose;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::id::{KeyId, SessionId, UserId};
@@ -21,6 +22,20 @@ pub enum EventKind {
     SignedIn,
     /// A first proof was right, and the sign-in waits for a second factor.
     SignInPending,
+    /// A letter that recovers an account was asked for, by an address that may belong to none.
+    RecoveryRequested,
+    /// A user set a new password by the answer to a letter.
+    PasswordRecovered,
+    /// A user proved the address of the account.
+    EmailVerified,
+    /// The old address took a change of the address back.
+    EmailChangeUndone,
+    /// A user was invited, or the letter sent again.
+    UserInvited,
+    /// A user accepted an invitation.
+    InvitationAccepted,
+    /// A wrong answer to a letter of this purpose.
+    AnswerFailed(Purpose),
     /// A sign-in failed, for this reason.
     SignInFailed(ErrorKind),
     /// A refresh token was rotated.
@@ -91,6 +106,13 @@ impl EventKind {
             Self::SignedUp => "signed-up",
             Self::SignedIn => "signed-in",
             Self::SignInPending => "sign-in-pending",
+            Self::RecoveryRequested => "recovery-requested",
+            Self::PasswordRecovered => "password-recovered",
+            Self::EmailVerified => "email-verified",
+            Self::EmailChangeUndone => "email-change-undone",
+            Self::UserInvited => "user-invited",
+            Self::InvitationAccepted => "invitation-accepted",
+            Self::AnswerFailed(_) => "answer-failed",
             Self::SignInFailed(_) => "sign-in-failed",
             Self::Refreshed => "refreshed",
             Self::RefreshRepeated => "refresh-repeated",

@@ -1,5 +1,7 @@
 //! `Goat`: the handle that an application keeps.
 
+mod mail;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +84,8 @@ struct Inner {
     limits: Limits,
     shared_cache: Option<SharedCacheStats>,
     #[cfg(any(test, feature = "testing"))]
+    letters: Option<crate::testing::Letters>,
+    #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }
 
@@ -106,6 +110,7 @@ impl Goat {
         context: Context,
         limits: Limits,
         shared_cache: Option<SharedCacheStats>,
+        #[cfg(any(test, feature = "testing"))] letters: Option<crate::testing::Letters>,
         #[cfg(any(test, feature = "testing"))] spare: SpareRoles,
     ) -> Self {
         let context = Arc::new(context);
@@ -117,6 +122,8 @@ impl Goat {
             limits,
             shared_cache,
             context,
+            #[cfg(any(test, feature = "testing"))]
+            letters,
             #[cfg(any(test, feature = "testing"))]
             spare,
         };
@@ -172,6 +179,11 @@ impl Goat {
     }
 
     #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn letters(&self) -> Option<&crate::testing::Letters> {
+        self.inner.letters.as_ref()
+    }
+
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn spare_roles(&self) -> &SpareRoles {
         &self.inner.spare
     }
@@ -196,6 +208,9 @@ impl Goat {
     /// [`PostgresDatabase`](crate::store::sql::PostgresDatabase), best of all
     /// [`from_pool`](crate::store::sql::SqliteDatabase::from_pool). A rejected sign-up leaves the
     /// transaction usable.
+    ///
+    /// An address that its earlier owner may still take back after a change counts as taken in
+    /// [`Goat::sign_up`] and [`Goat::prepare_sign_up`]; this call cannot read that within the transaction.
     ///
     /// The password is hashed first, which takes tens of milliseconds, or longer while other hashes are
     /// queued; meanwhile the transaction occupies a connection. [`Goat::prepare_sign_up`] hashes before

@@ -142,6 +142,7 @@
 //! | sign and verify tokens; verify them offline with public keys | [`token`], [`token::Verifier`] |
 //! | choose or implement a storage backend | [`Stores`], [`store`] |
 //! | one-time secrets that await an answer | [`challenge`] |
+//! | letters to users | [`courier`] |
 //! | second factors and their answers | [`factor`], [`Goat::answer`] |
 //! | observe events | [`event`] |
 //! | invalidate the caches of other nodes | [`invalidation`] |
@@ -164,6 +165,8 @@ pub mod access;
 mod builder;
 pub mod challenge;
 mod clock;
+pub mod courier;
+mod crockford;
 mod detached;
 mod error;
 pub mod event;
@@ -172,6 +175,7 @@ mod goat;
 mod id;
 pub mod invalidation;
 pub mod key;
+mod language;
 pub mod limit;
 mod page;
 pub mod password;
@@ -194,8 +198,9 @@ pub mod user;
 pub mod auth {
     pub use crate::proof::{Assurance, Method, MethodName, Methods, Proof, Vouch};
     pub use crate::service::{
-        Authentication, Confirmation, Introspection, Login, PasswordChanged, PreparedSignUp,
-        Refreshed, Renewed, SignUp, SignedIn, StepUp, SteppedUp, TokenPair, Uncommitted,
+        Authentication, ChallengeSent, Confirmation, EmailChange, Introspection, Login, MailAnswer,
+        PasswordChanged, PreparedSignUp, Recovered, Refreshed, Renewed, SignUp, SignedIn, StepUp,
+        SteppedUp, TokenPair, Uncommitted, UndoEmail,
     };
 }
 
@@ -208,6 +213,7 @@ pub use goat::Goat;
 pub use id::{
     ChallengeId, Credential, FactorId, GrantId, InvalidId, KeyId, SessionId, TokenId, UserId,
 };
+pub use language::Languages;
 pub use page::{PAGE_MAXIMUM, PAGE_REACH, Page, PageRequest};
 pub use quota::Quota;
 pub use secret::Secret;

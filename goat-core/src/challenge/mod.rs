@@ -6,7 +6,10 @@
 //! - wrong answers are bounded by the attempts in the challenge itself;
 //! - neither the secret of a link nor a typed code is stored, only a hash.
 
+mod code;
+mod link;
 mod secret;
+mod server_keys;
 
 use std::fmt;
 
@@ -17,7 +20,10 @@ use crate::id::{ChallengeId, UserId};
 use crate::secret::Secret;
 use crate::user::Email;
 
+pub use code::TypedCode;
+pub use link::LinkToken;
 pub(crate) use secret::ChallengeSecret;
+pub use server_keys::ServerKeys;
 
 /// How many wrong answers a challenge takes.
 pub const ATTEMPTS: u8 = 5;

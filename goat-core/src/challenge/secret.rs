@@ -2,9 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::crockford;
 use crate::secret::{Secret, random};
 
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// The length of the text.
+pub(super) const LENGTH: usize = 52;
 
 /// A new secret: its text for the client, and its hash for the store.
 pub(crate) struct ChallengeSecret {
@@ -30,17 +32,9 @@ impl ChallengeSecret {
     }
 }
 
-/// Encodes five bits a character; the last one has one bit of the input.
+/// Encodes in upper case, as ids are written.
 fn encode(bytes: &[u8; 32]) -> String {
-    let bit = |place: usize| {
-        let byte = bytes.get(place / 8).copied().unwrap_or_default();
-        usize::from(byte >> (7 - place % 8) & 1)
-    };
-    let character = |number: usize| {
-        let bits = (0..5).fold(0, |bits, place| bits << 1 | bit(number * 5 + place));
-        char::from(ALPHABET[bits])
-    };
-    (0..52).map(character).collect()
+    crockford::encode(bytes, LENGTH).map(|byte| char::from(byte.to_ascii_uppercase())).collect()
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::crockford;
 use crate::id::KeyId;
 use crate::secret::{Secret, random};
 
-use super::{KeyHash, KeyPrefix, crockford};
+use super::{KeyHash, KeyPrefix};
 
 const ID: usize = 26;
 const SECRET: usize = 52;

@@ -2,7 +2,6 @@
 //!
 //! Invariant: the rights of a key are the present rights of its owner's role, intersected with its scopes.
 
-mod crockford;
 mod format;
 mod hash;
 mod prefix;

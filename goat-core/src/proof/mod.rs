@@ -47,6 +47,12 @@ impl Proof {
         Self { user, epoch, methods: Methods::of(method), multi, by: method.into(), at }
     }
 
+    /// The answer to a letter: the user reads the mail of the account's address.
+    pub(crate) fn by_email(user: UserId, epoch: u64, at: Timestamp) -> Self {
+        let (method, multi) = (Method::EmailCode, false);
+        Self { user, epoch, methods: Methods::of(method), multi, by: method.into(), at }
+    }
+
     /// An application's statement.
     pub(crate) fn vouched(user: UserId, epoch: u64, vouch: Vouch, at: Timestamp) -> Self {
         let methods = Methods::of(Method::Vouched);

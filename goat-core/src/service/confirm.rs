@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventActor;
 use crate::factor::{Answer, SignInChallenge};
 use crate::id::UserId;
+use crate::language::Languages;
 use crate::limit::{Decision, WithDecisions};
 use crate::proof::{MethodName, Proof};
 use crate::session::Origin;
@@ -73,11 +74,14 @@ impl Context {
         {
             return Err(ErrorKind::InvalidChallenge.into());
         }
-        let method = self.verify_answer(user, answer).await?.ok_or(ErrorKind::InvalidChallenge)?;
+        let Some(method) = self.verify_answer(user, answer).await? else {
+            self.notify_wrong_factor(&account.user, origin).await;
+            return Err(ErrorKind::InvalidChallenge.into());
+        };
         let at = self.time.now();
         let by = MethodName::parse(&held.by).map_err(Error::defect)?;
         let proof = Proof::confirmed(user, challenge.epoch, held.methods(), by, method, at);
-        self.open_confirmed(challenge, account, proof, held).await
+        self.open_confirmed(challenge, account, proof, held, origin.languages.clone()).await
     }
 
     /// Takes the challenge and opens the session.
@@ -87,12 +91,14 @@ impl Context {
         account: Account,
         proof: Proof,
         held: Held,
+        languages: Languages,
     ) -> Result<SignedIn> {
         if !self.stores.challenges.take(challenge.id).await? {
             return Err(ErrorKind::InvalidChallenge.into());
         }
-        let (limits, origin) = (held.limits, held.origin());
-        let sign_in = SignIn { account, proof, outdated: None, origin, limits, actor: None };
+        let (limits, is_new_device) = (held.limits, held.is_new_device);
+        let sign_in =
+            SignIn { is_new_device, ..SignIn::new(account, proof, held.origin(languages), limits) };
         self.open_session_of(sign_in).await.map_err(|error| match error.kind() {
             // The epoch rose since the account was read.
             ErrorKind::InvalidCredentials => ErrorKind::InvalidChallenge.into(),

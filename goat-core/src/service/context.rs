@@ -23,7 +23,7 @@ use crate::token::Tokens;
 use crate::user::{Account, Attributes, Email, Status, User};
 
 use super::{
-    ActorFacts, ClaimSource, CredentialLimits, Policy, Readiness, Renewals, RoleTableCache,
+    ActorFacts, ClaimSource, CredentialLimits, Mail, Policy, Readiness, Renewals, RoleTableCache,
     SessionValidator,
 };
 
@@ -40,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) hasher: HashBulkhead,
     pub(crate) breached: Option<Arc<dyn BreachedPasswords>>,
     pub(crate) answers: Arc<dyn AnswerVerifier>,
+    pub(crate) mail: Option<Mail>,
     pub(crate) credential_limits: CredentialLimits,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) readiness: Readiness,
@@ -97,9 +98,14 @@ impl Context {
 
     /// Emits the event of a changed e-mail address.
     pub(super) fn emit_email_changed(&self, actor: EventActor, before: Email, after: &User) {
+        self.observer.observe(&self.email_changed(actor, before, after));
+    }
+
+    /// Returns the event of a changed e-mail address.
+    pub(super) fn email_changed(&self, actor: EventActor, before: Email, after: &User) -> Event {
         let mut event = Event::new(EventKind::EmailChanged, self.time.now(), actor).about(after);
         event.previous_email = Some(before);
-        self.observer.observe(&event);
+        event
     }
 
     /// Emits an event for each limit that refused an attempt.
@@ -174,6 +180,18 @@ impl Context {
                 None
             }
         }
+    }
+
+    /// Checks a new password against the policy, alone.
+    pub(super) async fn new_password(
+        &self,
+        field: &'static str,
+        password: &Secret<String>,
+        email: &Email,
+    ) -> Result<NewPassword> {
+        let mut violations = Vec::new();
+        let checked = self.check_password(field, password, Some(email), &mut violations).await?;
+        checked.ok_or_else(|| Error::invalid(violations))
     }
 
     /// Returns the stored hash of a new user, with or without a password.

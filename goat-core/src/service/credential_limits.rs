@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use crate::error::{Error, Result};
-use crate::id::{SessionId, TokenId};
+use crate::id::{SessionId, TokenId, UserId};
 use crate::limit::{Decision, LimitKey, Limits};
 use crate::quota::Quota;
 use crate::settings::Settings;
@@ -20,6 +20,11 @@ const DEVICE: &str = "device";
 const DEVICE_DAY: &str = "device-day";
 const PASSWORD_CHECK: &str = "password-check";
 const AUTH: &str = "auth";
+const MAIL: &str = "mail";
+
+/// The counter of notices of a wrong second factor, which no header shows.
+const WRONG_FACTOR: &str = "wrong-factor-notice";
+const WRONG_FACTOR_QUOTA: Quota = Quota::per_hour(1);
 
 /// The counter of sign-up, which reveals the same: whether an address is taken.
 const SIGN_UP: &str = "signup";
@@ -39,6 +44,7 @@ pub(crate) struct CredentialLimits {
     account_day: Option<Quota>,
     password_check: Option<Quota>,
     change_email: Option<Quota>,
+    mail: Option<Quota>,
 }
 
 impl CredentialLimits {
@@ -49,6 +55,7 @@ impl CredentialLimits {
             account_day: settings.account_day_quota,
             password_check: settings.password_check_quota,
             change_email: settings.change_email_quota,
+            mail: settings.mail_quota,
         }
     }
 
@@ -71,6 +78,30 @@ impl CredentialLimits {
             }
         };
         admitted(decisions).map(drop)
+    }
+
+    /// Acquires one letter to a recipient, under one key for every spelling of the address. The decision of
+    /// an admitted one is not returned: it would reveal other requests.
+    pub(super) async fn acquire_letter(&self, to: &str) -> Result<()> {
+        let Some(quota) = self.mail else { return Ok(()) };
+        let key = LimitKey::text(MAIL, &Email::counting_key(to));
+        one_admitted(self.limits.acquire(MAIL, key, quota).await?).map(drop)
+    }
+
+    /// Whether the owner of an account may be told of another wrong second factor. A limiter that does not
+    /// answer says no: the event has it.
+    pub(super) async fn may_notify(&self, user: UserId) -> bool {
+        let key = LimitKey::text(WRONG_FACTOR, &user.to_string());
+        let acquired = self.limits.acquire(WRONG_FACTOR, key, WRONG_FACTOR_QUOTA).await;
+        acquired.is_ok_and(|decision| !decision.is_limited())
+    }
+
+    /// Forgets the attempts on an account, those of the minute and those of the day.
+    pub(super) async fn reset_attempts(&self, email: &str) {
+        if let Some(quota) = self.account {
+            self.reset(account_key(email), quota).await;
+        }
+        self.reset_account(email).await;
     }
 
     /// Forgets the day's attempts on an account.

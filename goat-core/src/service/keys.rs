@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use crate::access::Permission;
 use crate::clock::Timestamp;
+use crate::courier::Message;
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::{Event, EventActor, EventKind};
 use crate::id::{KeyId, UserId};
 use crate::key::{CreatedKey, Key, MAX_KEY_NAME, NewKey, PresentedKey, StoredKey};
+use crate::language::Languages;
 use crate::page::{Page, PageRequest};
 use crate::store::Created;
 use crate::user::User;
@@ -241,6 +243,8 @@ impl Context {
             Ok(owner) => {
                 let event = Event::new(EventKind::KeyCreated, key.created_at, actor).about(&owner);
                 self.observer.observe(&event.of_key(key.id));
+                let message = Message::KeyCreated { name: key.name.clone(), at: key.created_at };
+                self.notify(&owner, &Languages::default(), message);
                 Ok(created)
             }
             Err(error) => {

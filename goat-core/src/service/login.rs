@@ -110,6 +110,14 @@ impl Context {
         self.tokens.verify_device(token.expose(), self.time.now()).ok()
     }
 
+    /// Whether a device token is valid for the user.
+    fn knows_device(&self, user: UserId, token: &Option<Secret<String>>) -> bool {
+        let claims = token.as_ref().map(|token| token.expose());
+        let claims =
+            claims.and_then(|token| self.tokens.verify_device(token, self.time.now()).ok());
+        claims.is_some_and(|claims| claims.user == user)
+    }
+
     async fn account_of(&self, email: &str) -> Result<Option<Account>> {
         match Email::parse(email) {
             Ok(email) => Ok(self.stores.users.by_email(email.canonical()).await?),
@@ -141,7 +149,10 @@ impl Context {
         let at = self.time.now();
         let proof = Proof::by_password(account.user.id, account.epoch.number, at);
         let outdated = (verified == Verification::MatchesOutdated).then_some(tried);
+        let is_new_device =
+            self.mail.is_some() && !self.knows_device(account.user.id, &request.device_token);
         let origin = request.origin;
-        self.open_session_of(SignIn { account, proof, outdated, origin, limits, actor: None }).await
+        let sign_in = SignIn::new(account, proof, origin, limits);
+        self.open_session_of(SignIn { outdated, is_new_device, ..sign_in }).await
     }
 }

@@ -33,7 +33,7 @@ use super::pending_sign_in::LoginLimits;
 use super::{Actor, ActorView, Context, Policy, Sessions, TokenPair};
 
 /// Stored length of a `User-Agent`, in characters.
-const DEVICE_LENGTH: usize = 256;
+pub(super) const DEVICE_LENGTH: usize = 256;
 
 /// Lifetime of a device token. A lost one expires; a login returns a new one.
 const DEVICE_TOKEN_TTL: Duration = Duration::from_secs(180 * 86_400);
@@ -66,6 +66,16 @@ pub(super) struct SignIn {
     pub(super) limits: LoginLimits,
     /// The actor that signs another user in.
     pub(super) actor: Option<EventActor>,
+    /// Whether the owner is told of a sign-in without a valid device token.
+    pub(super) is_new_device: bool,
+}
+
+impl SignIn {
+    /// A sign-in of the user itself, by a proof without a password.
+    pub(super) fn new(account: Account, proof: Proof, origin: Origin, limits: LoginLimits) -> Self {
+        let (outdated, actor, is_new_device) = (None, None, false);
+        Self { account, proof, outdated, origin, limits, actor, is_new_device }
+    }
 }
 
 /// The facts of a sign-in in the event of its failure.
@@ -160,9 +170,8 @@ impl Context {
         let opened = async {
             let account = account.ok_or(ErrorKind::InvalidCredentials)?;
             let limits = LoginLimits::Unlimited;
-            let sign_in =
-                SignIn { account, proof, outdated: None, origin, limits, actor: by_another };
-            self.open_session_of(sign_in).await
+            let sign_in = SignIn::new(account, proof, origin, limits);
+            self.open_session_of(SignIn { actor: by_another, ..sign_in }).await
         };
         opened.await.inspect_err(|error| {
             let actor = actor.unwrap_or(EventActor::Anonymous);
@@ -186,7 +195,7 @@ impl Context {
 
     /// Opens the session of a sign-in.
     pub(super) async fn open_session_of(self: &Arc<Self>, sign_in: SignIn) -> Result<SignedIn> {
-        let SignIn { account, proof, outdated, origin, limits, actor } = sign_in;
+        let SignIn { account, proof, outdated, origin, limits, actor, is_new_device } = sign_in;
         check_epoch(&proof, account.epoch.number)?;
         if account.user.kind() == UserKind::Service {
             return Err(explain_service(ErrorKind::InvalidTransition.into()));
@@ -204,7 +213,9 @@ impl Context {
             // A store that does not answer is an error, never a session.
             let factors = self.stores.factors.of(account.user.id).await?;
             if factors.are_in_force() {
-                return Err(self.hold_sign_in(&proof, &factors, &origin, limits).await?);
+                let held =
+                    self.hold_sign_in(&proof, &factors, &origin, limits, is_new_device).await?;
+                return Err(held);
             }
         }
         let rehashed = match outdated {
@@ -219,7 +230,15 @@ impl Context {
         run_to_completion(async move {
             let hash = account.password_hash.expose();
             let rehashed = rehashed.as_ref().map(|new| Rehashed { old: hash, new: new.expose() });
-            context.create_session(&proof, rehashed, permissions, origin, actor).await
+            // The first sign-in has no device to know.
+            let notice = is_new_device && account.user.last_login_at.is_some();
+            let origin_of_notice = notice.then(|| origin.clone());
+            let signed_in =
+                context.create_session(&proof, rehashed, permissions, origin, actor).await?;
+            if let Some(origin) = origin_of_notice {
+                context.notify_new_device(&signed_in.user, origin);
+            }
+            Ok(signed_in)
         })
         .await
     }
@@ -297,7 +316,7 @@ impl Context {
         Ok(SignedIn { user, session: session.id, tokens, device_token })
     }
 
-    fn sign_device(&self, user: UserId, now: Timestamp) -> Result<Secret<String>> {
+    pub(super) fn sign_device(&self, user: UserId, now: Timestamp) -> Result<Secret<String>> {
         let claims = DeviceClaims {
             user,
             id: TokenId::generate(now),

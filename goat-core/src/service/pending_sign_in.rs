@@ -14,20 +14,19 @@ use crate::challenge::{ATTEMPTS, Challenge, ChallengeSecret, Purpose, Subject};
 use crate::error::{Error, Result};
 use crate::factor::{Factors, PendingSignIn};
 use crate::id::{ChallengeId, TokenId};
+use crate::language::Languages;
 use crate::proof::{Methods, Proof};
 use crate::secret::Secret;
 use crate::session::Origin;
 
 use super::Context;
+use super::open_session::DEVICE_LENGTH;
 
 /// How long a pending sign-in can be answered.
 const TTL: Duration = Duration::from_secs(600);
 
 /// How many pending sign-ins of a user can be answered; of more, the newest.
 const MOST: u32 = 5;
-
-/// Stored length of a `User-Agent`, in characters: as in a session.
-const DEVICE_LENGTH: usize = 256;
 
 /// The limits by which a login counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +49,9 @@ pub(super) struct Held {
     device: String,
     address: Option<IpAddr>,
     pub(super) limits: LoginLimits,
+    /// Whether the login showed no valid device token, where its owner is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_new_device: bool,
 }
 
 impl Held {
@@ -63,10 +65,10 @@ impl Held {
         Methods::from_bits(self.methods)
     }
 
-    /// Returns the origin of the login, which is that of the session.
-    pub(super) fn origin(self) -> Origin {
+    /// Returns the origin of the login, which is that of the session, with the languages of the answer.
+    pub(super) fn origin(self, languages: Languages) -> Origin {
         let device = Some(self.device).filter(|device| !device.is_empty());
-        Origin { address: self.address, device }
+        Origin { address: self.address, device, languages }
     }
 }
 
@@ -78,6 +80,7 @@ impl Context {
         factors: &Factors,
         origin: &Origin,
         limits: LoginLimits,
+        is_new_device: bool,
     ) -> Result<Error> {
         let now = self.time.now();
         let device = origin.device.as_deref().unwrap_or_default();
@@ -87,6 +90,7 @@ impl Context {
             device: device.chars().take(DEVICE_LENGTH).collect(),
             address: origin.address,
             limits,
+            is_new_device,
         };
         let payload = serde_json::to_vec(&held).map_err(Error::defect)?;
         let secret = ChallengeSecret::generate();

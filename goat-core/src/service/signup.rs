@@ -74,7 +74,7 @@ impl PreparedSignUp {
     pub async fn create(self) -> Result<User> {
         let Self { context, account, address } = self;
         run_to_completion(async move {
-            let user = context.create_signed_up(None, account).await?;
+            let user = context.create_signed_up(None, account).await?.user;
             context.emit_signed_up(&user, address);
             Ok(user)
         })
@@ -94,7 +94,7 @@ impl PreparedSignUp {
     ) -> Result<Uncommitted<User>> {
         let Self { context, account, address } = self;
         let mut transaction = transaction.into();
-        let user = context.create_signed_up(Some(&mut transaction), account).await?;
+        let user = context.create_signed_up(Some(&mut transaction), account).await?.user;
         let signed_up = user.clone();
         Ok(Uncommitted::new(user, async move { context.emit_signed_up(&signed_up, address) }))
     }
@@ -114,6 +114,7 @@ impl Context {
         if self.stores.users.by_email(request.email.canonical()).await?.is_some() {
             return Err(ErrorKind::EmailTaken.into());
         }
+        self.check_not_undoable(&request.email).await?;
         let role = signup_role(&self.role_table.roles().await?)?;
         self.hash_sign_up(request, role, status, password).await
     }
@@ -158,11 +159,11 @@ impl Context {
         Ok(PreparedSignUp { context: Arc::clone(self), account, address })
     }
 
-    async fn create_signed_up(
+    pub(super) async fn create_signed_up(
         &self,
         mut within: Option<&mut StoreTransaction<'_>>,
         mut account: Account,
-    ) -> Result<User> {
+    ) -> Result<Account> {
         let mut written = self.write_new(within.as_deref_mut(), &account).await?;
         if let UserWriteOutcome::Refused(ErrorKind::Invalid) = written {
             // The role was deleted meanwhile, once another one was given at sign-up.
@@ -171,7 +172,7 @@ impl Context {
             written = self.write_new(within, &account).await?;
         }
         match written {
-            UserWriteOutcome::Changed { after, .. } => Ok(after.user),
+            UserWriteOutcome::Changed { after, .. } => Ok(after),
             UserWriteOutcome::EmailTaken => Err(ErrorKind::EmailTaken.into()),
             UserWriteOutcome::Refused(kind) => Err(kind.into()),
             UserWriteOutcome::Unchanged(_) | UserWriteOutcome::Deleted(_) => {
@@ -194,7 +195,7 @@ impl Context {
         self.write_user_within(within, Acting::default(), id, Some(role), &rule).await
     }
 
-    fn emit_signed_up(&self, user: &User, address: Option<IpAddr>) {
+    pub(super) fn emit_signed_up(&self, user: &User, address: Option<IpAddr>) {
         let event = Event::new(EventKind::SignedUp, self.time.now(), EventActor::User(user.id))
             .about(user)
             .with_address(address);
@@ -202,7 +203,7 @@ impl Context {
     }
 }
 
-fn signup_role(table: &Arc<RoleTable>) -> Result<Role> {
+pub(super) fn signup_role(table: &Arc<RoleTable>) -> Result<Role> {
     let missing = || Error::configuration("the role given at sign-up does not exist");
     table.signup().cloned().ok_or_else(missing)
 }

@@ -7,6 +7,7 @@ use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result, Violation};
 use crate::event::EventKind;
 use crate::id::UserId;
+use crate::language::Languages;
 use crate::secret::Secret;
 use crate::store::{StoreTransaction, UserChange, UserSnapshot, UserWriteOutcome};
 use crate::user::{Account, Email, NewService, NewUser, Status, User, UserKind, UserUpdate};
@@ -137,6 +138,8 @@ impl Users {
                         .end_sessions(&before.user, before.epoch, None, actor.event_actor())
                         .await;
                     context.emit(EventKind::PasswordChanged, actor.event_actor(), &after.user);
+                    let languages = Languages::default();
+                    context.notify_password_changed(&after.user, &languages, now).await;
                 }
                 if before.user.email.as_str() != after.user.email.as_str() {
                     let before = before.user.email;
@@ -294,7 +297,7 @@ pub(super) type Rule<'a> =
 
 impl Context {
     /// Returns the account of a new user, with the hash of its password.
-    async fn created(&self, actor: &Actor, new: NewUser) -> Result<Account> {
+    pub(super) async fn created(&self, actor: &Actor, new: NewUser) -> Result<Account> {
         actor.check(&permissions::USER_WRITE)?;
         let mut violations = check_person(&new.email);
         if new.status == Status::Suspended {
@@ -315,7 +318,7 @@ impl Context {
         Ok(self.new_account(new.email, hash, new.role, new.status))
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         within: Option<&mut StoreTransaction<'_>>,
         actor: &Actor,

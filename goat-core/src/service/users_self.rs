@@ -18,7 +18,7 @@ use crate::store::{UserChange, UserSnapshot};
 use crate::user::{Account, Email, Revisions, User};
 
 use super::context::{Acting, changed, check_person, deleted};
-use super::{ActorFacts, Context, Principal, TokenPair, Users};
+use super::{ActorFacts, ChallengeSent, Context, Principal, TokenPair, Users};
 
 /// The confirmation of a change of the own account. The service checks it.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,27 @@ impl<'a> From<Option<&'a Secret<String>>> for Confirmation<'a> {
     }
 }
 
+/// The result of a request to change an address.
+#[derive(Clone, Debug)]
+pub enum EmailChange {
+    /// The address is changed: without a courier, and for another spelling of the same address.
+    Changed(User),
+    /// The address changes by the answer to the letter that was sent to the new one:
+    /// [`Goat::confirm_email_change`](crate::Goat::confirm_email_change).
+    Sent(ChallengeSent),
+}
+
+impl EmailChange {
+    /// Returns the user, if the address is changed.
+    #[must_use]
+    pub fn changed(self) -> Option<User> {
+        match self {
+            Self::Changed(user) => Some(user),
+            Self::Sent(_) => None,
+        }
+    }
+}
+
 /// The result of a changed password.
 #[derive(Clone, Debug)]
 pub struct PasswordChanged {
@@ -61,22 +82,24 @@ pub struct PasswordChanged {
 }
 
 impl Users {
-    /// Changes the principal's own e-mail address. Another spelling of the same address is no conflict.
+    /// Changes the principal's own e-mail address. With a courier, the change takes effect once the new mailbox
+    /// answered, and the result is the same for an address that another user has. Another spelling of the same
+    /// address is no conflict, and takes effect at once.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::SessionRequired`] for an API key, [`ErrorKind::Invalid`] for the address of a service
     /// account, [`ErrorKind::RateLimited`] for too many changes from the client's address or too many
     /// passwords in the session, [`ErrorKind::WrongPassword`], [`ErrorKind::StepUpRequired`],
-    /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if a
-    /// store is unavailable.
+    /// [`ErrorKind::EmailTaken`], [`ErrorKind::SessionRevoked`] if the session has ended meanwhile; or if the
+    /// queue of letters is full or a store is unavailable.
     pub async fn change_email(
         &self,
         principal: &Principal,
         email: Email,
         confirmation: impl Into<Confirmation<'_>> + Send,
         origin: &Origin,
-    ) -> Result<WithDecisions<User>> {
+    ) -> Result<WithDecisions<EmailChange>> {
         principal.require_session()?;
         let confirmation = confirmation.into();
         let violations = check_person(&email);
@@ -90,7 +113,8 @@ impl Users {
             if account.revision > principal.revisions().user {
                 context.validator.user_changed(account.user.id).await;
             }
-            return Ok(WithDecisions { value: account.user, decisions: Vec::new() });
+            let value = EmailChange::Changed(account.user);
+            return Ok(WithDecisions { value, decisions: Vec::new() });
         }
         let mut decisions = Vec::new();
         let result = async {
@@ -99,6 +123,11 @@ impl Users {
             let actor = EventActor::User(account.user.id);
             decisions.extend(context.note_limits(acquired, &actor, address)?);
             context.confirm(principal, &account, confirmation, &mut decisions).await?;
+            let is_other = account.user.email.canonical() != email.canonical();
+            if is_other && context.mail.is_some() {
+                let sent = context.request_email_change(&account, &email, origin).await?;
+                return Ok(EmailChange::Sent(sent));
+            }
             let facts = ActorFacts::of(principal);
             run_to_completion(async move {
                 let now = context.time.now();
@@ -113,7 +142,7 @@ impl Users {
                     changed(context.write_user(Acting::default(), id, None, &rule).await?)?;
                 let before = before.map_or(account.user.email, |before| before.user.email);
                 context.emit_email_changed(EventActor::User(id), before, &after.user);
-                Ok(after.user)
+                Ok(EmailChange::Changed(after.user))
             })
             .await
         }
@@ -136,6 +165,7 @@ impl Users {
         principal: &Principal,
         confirmation: impl Into<Confirmation<'_>> + Send,
         new_password: &Secret<String>,
+        origin: &Origin,
     ) -> Result<WithDecisions<PasswordChanged>> {
         principal.require_session()?;
         let confirmation = confirmation.into();
@@ -162,6 +192,7 @@ impl Users {
             let hash = Secret::new(context.hasher.hash(new).await?);
             let facts = ActorFacts::of(principal);
             let seen = principal.revisions();
+            let languages = origin.languages.clone();
             let now = context.time.now();
             let session = context.own_session(principal, now).await?;
             let permissions =
@@ -210,6 +241,7 @@ impl Users {
                 let mut event = Event::new(EventKind::PasswordChanged, now, actor).about(&user);
                 event.keys = Some(keys);
                 context.observer.observe(&event);
+                context.notify_password_changed(&user, &languages, now).await;
                 let tokens = tokens.ok_or(ErrorKind::Internal)?;
                 Ok(PasswordChanged { tokens, revoked_sessions, keys })
             })

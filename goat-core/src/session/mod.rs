@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
+use crate::language::Languages;
 use crate::limit::canonical_address;
 use crate::proof::{Assurance, Method, Methods, ProofTimes};
 
@@ -16,6 +17,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The client software, such as the `User-Agent`. Truncated to 256 characters when stored.
     pub device: Option<String>,
+    /// The languages that the client prefers, for letters to the user. Not stored with the session.
+    pub languages: Languages,
 }
 
 /// Session epoch: the user's counter that ends all older sessions. Sessions issued in the present

@@ -22,6 +22,8 @@ use crate::service::{Actor, Login, SignedIn, TokenPair};
 use crate::session::Origin;
 use crate::user::{AttributePatch, Email, NewUser, Status, User, UserFilter};
 
+use super::Letters;
+
 const PASSWORD: &str = "a long walk on a short pier";
 
 /// Signs in users by name, on any goat; created by [`Goat::testing`].
@@ -152,6 +154,21 @@ impl Testing {
         let (goat, name, caller) = (self.goat.clone(), name.to_owned(), Location::caller());
         let role = role.to_owned();
         async move { signed_in(&name, caller, sign_in_as(&goat, &name, &role).await) }
+    }
+
+    /// Returns the letters that were sent, of a goat that was built with
+    /// [`Builder::test_letters`](crate::Builder::test_letters).
+    ///
+    /// # Panics
+    ///
+    /// Of another goat.
+    #[must_use]
+    #[track_caller]
+    pub fn letters(&self) -> Letters {
+        match self.goat.letters() {
+            Some(letters) => letters.clone(),
+            None => panic!("build the goat with `Builder::test_letters` to read its letters"),
+        }
     }
 
     /// Changes a user's attributes by a merge patch: `null` removes a key. The next request of each session

@@ -281,7 +281,11 @@ impl TestApp {
             email: email.into(),
             password: password.into(),
             device_token: None,
-            origin: Origin { address: CLIENT.parse().ok(), device: Some("a test".to_owned()) },
+            origin: Origin {
+                address: CLIENT.parse().ok(),
+                device: Some("a test".to_owned()),
+                ..Origin::default()
+            },
         };
         let signed_in = self.goat.login(login).await.unwrap().value;
         TestUser {

@@ -1,15 +1,15 @@
-//! Request origin: client address and user agent.
+//! Request origin: client address, user agent and languages.
 
 use std::ops::Deref;
 
-use goat_core::session;
-use http::header::USER_AGENT;
+use goat_core::{Languages, session};
+use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
 use http::request::Parts;
 
 use crate::address::ClientAddress;
 
-/// The origin of a request: the client's address and its `User-Agent`. A login stores it with the session,
-/// and events carry it.
+/// The origin of a request: the client's address, its `User-Agent` and its `Accept-Language`. A login stores
+/// the first two with the session, and letters are written in one of the languages.
 ///
 /// With the feature `axum` it is an extractor, which never fails: unknown parts are left out.
 ///
@@ -64,9 +64,11 @@ impl Origin {
     #[must_use]
     pub fn of(request: &Parts) -> Self {
         let device = request.headers.get(USER_AGENT);
+        let languages = request.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         Self(session::Origin {
             address: ClientAddress::of(&request.extensions).map(ClientAddress::ip),
             device: device.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            languages: languages.map(Languages::parse).unwrap_or_default(),
         })
     }
 }

@@ -27,6 +27,7 @@ fn origin<T>(request: &Request<T>) -> Origin {
     Origin {
         address: ClientAddress::of(request.extensions()).map(ClientAddress::ip),
         device: device.map(str::to_owned),
+        ..Origin::default()
     }
 }
 

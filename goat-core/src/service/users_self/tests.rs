@@ -37,7 +37,8 @@ async fn a_failure_to_sign_the_new_tokens_changes_nothing() {
     login().await.expect("another session");
     let me = failing.authenticate_token(tokens.access_token.expose()).await.expect("a principal");
     let new = "seven lamps at a quay".into();
-    let changed = failing.users().change_password(&me, PASSWORD, &new);
+    let origin = Origin::default();
+    let changed = failing.users().change_password(&me, PASSWORD, &new, &origin);
     assert_eq!(changed.await.expect_err("no signature").kind(), ErrorKind::Internal);
     login().await.expect("the password is as before");
     sound.authenticate_token(tokens.access_token.expose()).await.expect("the session is live");

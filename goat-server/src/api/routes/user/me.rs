@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use goat_core::auth::EmailChange;
 use goat_core::{Email, Goat, Secret};
 use goat_tower::{Origin, Principal, Problem};
 use http::StatusCode;
@@ -70,11 +71,14 @@ pub(crate) async fn change_email(
     _: NoQuery,
     origin: Origin,
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let (users, origin) = (goat.users(), origin.into());
     let changed = users.change_email(&me, email, current_password.as_ref(), &origin).await?;
-    let (user, decisions) = split_decisions(changed);
-    Ok((decisions, Data::new(User::from(user))))
+    let (changed, decisions) = split_decisions(changed);
+    match changed {
+        EmailChange::Changed(user) => Ok((decisions, Data::new(User::from(user))).into_response()),
+        EmailChange::Sent(_) => Ok((decisions, StatusCode::ACCEPTED).into_response()),
+    }
 }
 
 /// The current and the new password.
@@ -121,11 +125,14 @@ pub(crate) async fn change_password(
     State(goat): State<Goat>,
     me: Principal,
     _: NoQuery,
+    origin: Origin,
     cookies: SessionCookies,
     Json(ChangePasswordBody { current_password, new_password }): Json<ChangePasswordBody>,
 ) -> Result<Response, Problem> {
-    let changed =
-        goat.users().change_password(&me, current_password.as_ref(), &new_password).await?;
+    let changed = goat
+        .users()
+        .change_password(&me, current_password.as_ref(), &new_password, &origin)
+        .await?;
     let (changed, decisions) = split_decisions(changed);
     let Some(cookies) = cookies.of_principal() else {
         return Ok((decisions, Data::new(PasswordChanged::from(changed))).into_response());

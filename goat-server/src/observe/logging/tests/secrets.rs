@@ -95,7 +95,11 @@ async fn audit_lines_hold_ids_and_no_email() {
     .observer(ServerObserver::new(Metrics::new()))
     .build()
     .unwrap();
-    let origin = Origin { address: "192.0.2.7".parse().ok(), device: Some(CANARY.to_owned()) };
+    let origin = Origin {
+        address: "192.0.2.7".parse().ok(),
+        device: Some(CANARY.to_owned()),
+        ..Origin::default()
+    };
     let login = |password: &str| Login {
         email: "canary-5eed@example.org".into(),
         password: password.to_owned().into(),

@@ -21,7 +21,7 @@ const VALUES: [u8; 256] = {
 const NONE: u8 = u8::MAX;
 
 /// Returns the first `characters` characters of the bytes; missing bits are zero.
-pub(super) fn encode(bytes: &[u8], characters: usize) -> impl Iterator<Item = u8> {
+pub(crate) fn encode(bytes: &[u8], characters: usize) -> impl Iterator<Item = u8> {
     let byte = |index: usize| bytes.get(index).copied().unwrap_or(0);
     (0..characters).map(move |place| {
         let (index, bit) = (place * BITS / 8, place * BITS % 8);
@@ -31,7 +31,7 @@ pub(super) fn encode(bytes: &[u8], characters: usize) -> impl Iterator<Item = u8
 }
 
 /// Decodes text into exactly `bytes`; the bits beyond them are zero.
-pub(super) fn decode(text: &str, bytes: &mut [u8]) -> Option<()> {
+pub(crate) fn decode(text: &str, bytes: &mut [u8]) -> Option<()> {
     if text.len() != (bytes.len() * 8).div_ceil(BITS) {
         return None;
     }

@@ -1,0 +1,140 @@
+//! Change of an address: it takes effect once the new mailbox answered.
+//!
+//! Invariants:
+//! - the letter to the new address does not name the old one;
+//! - the old address is told of the change, and takes it back for seven days if it was verified.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::challenge::{Purpose, Subject};
+use crate::courier::{Letter, Message};
+use crate::detached::run_to_completion;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventActor;
+use crate::session::Origin;
+use crate::store::{UserChange, UserSnapshot};
+use crate::user::{Account, Email};
+
+use super::super::Context;
+use super::super::context::{Acting, changed};
+use super::answer::{MailAnswer, Proven};
+use super::request::{ChallengeSent, NewChallenge, owner_of};
+
+/// How long the old address takes a change back (NIST SP 800-63B-4 §4.6).
+const UNDO_TTL: Duration = Duration::from_secs(7 * 86_400);
+
+/// How many changes of a user, and how many ways back of an address, can be answered.
+const LIVE: u32 = 1;
+
+/// The payload of a change, and of the way back from it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ChangeHeld {
+    old: String,
+    new: String,
+}
+
+impl ChangeHeld {
+    pub(super) fn old(&self) -> Result<Email> {
+        Email::parse(&self.old).map_err(Error::defect)
+    }
+
+    fn new(&self) -> Result<Email> {
+        Email::parse(&self.new).map_err(Error::defect)
+    }
+}
+
+impl Context {
+    /// Sends the letter that confirms a new address of an account. The request was confirmed before.
+    ///
+    /// TIMING: one read and one write for every new address, taken or not.
+    pub(crate) async fn request_email_change(
+        self: &Arc<Self>,
+        account: &Account,
+        email: &Email,
+        origin: &Origin,
+    ) -> Result<ChallengeSent> {
+        let permit = self.mail()?.reserve()?;
+        let actor = EventActor::User(account.user.id);
+        self.acquire_letter(email, &actor, origin.address).await?;
+        let other = self.stores.users.by_email(email.canonical()).await?;
+        let old = account.user.email.as_str().to_owned();
+        let held = ChangeHeld { old, new: email.as_str().to_owned() };
+        let ttl = self.settings.confirm_ttl;
+        let new = self.new_challenge(Purpose::ChangeEmail, owner_of(account), ttl, &held)?;
+        let NewChallenge { challenge, secret } = new;
+        self.stores.challenges.put(&challenge, &Subject::user(account.user.id), LIVE).await?;
+        let (to, message) = match other {
+            None => (email.clone(), Message::ConfirmNewEmail(secret)),
+            Some(other) => (other.user.email, Message::AccountExists),
+        };
+        permit.send(Letter::new(to, origin.languages.clone(), message));
+        Ok(ChallengeSent::of(&challenge))
+    }
+
+    /// Changes the address of an account by the answer of the new mailbox.
+    pub(crate) async fn confirm_email_change(
+        self: &Arc<Self>,
+        answer: &MailAnswer,
+        origin: &Origin,
+    ) -> Result<()> {
+        let found = self.find_answered(answer, Purpose::ChangeEmail).await?;
+        let held: ChangeHeld = Self::held(&found.challenge)?;
+        let new = held.new()?;
+        let proven = self.compare(found, &new, origin).await?;
+        let user = proven.0.user.ok_or(ErrorKind::InvalidChallenge)?;
+        let account = self.stores.users.by_id(user).await?;
+        let account = account.ok_or(ErrorKind::InvalidChallenge)?;
+        let (context, origin) = (Arc::clone(self), origin.clone());
+        // The old address is told, also if the client disconnects after the write.
+        run_to_completion(
+            async move { context.change_proven(proven, account, held, &origin).await },
+        )
+        .await
+    }
+
+    async fn change_proven(
+        &self,
+        proven: Proven,
+        account: Account,
+        held: ChangeHeld,
+        origin: &Origin,
+    ) -> Result<()> {
+        let (old, new) = (held.old()?, held.new()?);
+        // Before anything is used up: without room for the letter, the old address could not take the
+        // change back.
+        let permit = self.mail()?.reserve_notice()?;
+        self.take(&proven).await?;
+        let (id, now) = (account.user.id, self.time.now());
+        let undo = match account.user.email_verified_at {
+            Some(_) => {
+                Some(self.new_challenge(Purpose::UndoEmail, owner_of(&account), UNDO_TTL, &held)?)
+            }
+            None => None,
+        };
+        if let Some(undo) = &undo {
+            // Before the write, so that no change is without its way back. Without the change, its secret
+            // stays unknown.
+            let subject = Subject::address(old.as_str());
+            self.stores.challenges.put(&undo.challenge, &subject, LIVE).await?;
+        }
+        let rule = |snapshot: &UserSnapshot| {
+            let mut account = proven.account(snapshot, &old)?;
+            account.user.set_email(new.clone());
+            account.user.email_verified_at = Some(now);
+            account.user.updated_at = now;
+            Ok(UserChange::Put(account))
+        };
+        let outcome = self.write_user(Acting::default(), id, None, &rule).await?;
+        let (_, after) = changed(outcome)?;
+        let mut event = self.email_changed(EventActor::User(id), old.clone(), &after.user);
+        event.address = origin.address;
+        self.observer.observe(&event);
+        let undo = undo.map(|undo| undo.secret);
+        let message = Message::EmailChanged { undo, at: now };
+        permit.send(Letter::new(old, origin.languages.clone(), message));
+        Ok(())
+    }
+}
