@@ -9,13 +9,26 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(&str, &[&str]); 5] = [
     (
         "basics",
-        &["error", "id", "secret", "clock", "page", "quota", "sync", "single_flight", "detached"],
+        &[
+            "error",
+            "id",
+            "secret",
+            "clock",
+            "crockford",
+            "language",
+            "page",
+            "quota",
+            "sync",
+            "single_flight",
+            "detached",
+        ],
     ),
     (
         "values",
         &[
             "access",
             "challenge",
+            "courier",
             "factor",
             "proof",
             "session",

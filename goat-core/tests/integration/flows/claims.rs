@@ -37,7 +37,10 @@ async fn tokens_of_login_refresh_and_a_changed_password_have_them() {
     let signed_in = login(&goat, address("ann"), PASSWORD).await.expect("signed in");
     let refreshed = refresh(&goat, &signed_in.tokens.refresh_token).await.expect("rotated").tokens;
     let me = goat.authenticate_token(refreshed.access_token.expose()).await.expect("valid");
-    let changed = goat.users().change_password(&me, PASSWORD, &OTHER_PASSWORD.into()).await;
+    let changed = goat
+        .users()
+        .change_password(&me, PASSWORD, &OTHER_PASSWORD.into(), &Origin::default())
+        .await;
     let changed = changed.expect("changed").value.tokens;
     for tokens in [&signed_in.tokens, &refreshed, &changed] {
         let payload = payload(tokens);

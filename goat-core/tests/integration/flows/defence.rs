@@ -69,7 +69,8 @@ async fn current_passwords_do_not_count_per_account(backend: Backend) {
     assert_eq!(decisions.iter().map(|one| &*one.limit).collect::<Vec<_>>(), ["password-check"]);
     users.change_email(&me, email("ann"), PASSWORD, &origin).await.expect("changed");
     exhaust(&harness, "ann").await;
-    let changed = users.change_password(&me, PASSWORD, &OTHER_PASSWORD.into()).await;
+    let changed =
+        users.change_password(&me, PASSWORD, &OTHER_PASSWORD.into(), &Origin::default()).await;
     let me = harness.principal(&changed.expect("changed").value.tokens).await;
     users.delete_self(&me, OTHER_PASSWORD).await.expect("deleted");
 }
@@ -313,7 +314,7 @@ async fn changes_of_the_address_count_with_sign_up(backend: Backend) {
     let tokens = harness.member("ann", "client").await.tokens;
     harness.user("taken", "client").await;
     let me = harness.principal(&tokens).await;
-    let from = |address: &str| Origin { address: address.parse().ok(), device: None };
+    let from = |address: &str| Origin { address: address.parse().ok(), ..Origin::default() };
     let origin = from("192.0.2.7");
     let users = harness.goat.users();
     let counts = harness.goat.limits();

@@ -15,7 +15,11 @@ use crate::flows::support::{
 const CANARY: &str = "canary4711";
 
 fn origin() -> Origin {
-    Origin { address: Some([192, 0, 2, 7].into()), device: Some("a browser".to_owned()) }
+    Origin {
+        address: Some([192, 0, 2, 7].into()),
+        device: Some("a browser".to_owned()),
+        ..Origin::default()
+    }
 }
 
 fn canary_login(password: &str) -> Login {
@@ -114,7 +118,9 @@ async fn addresses_and_secrets_are_redacted(backend: Backend) {
         users.change_email(&me, email("x"), "wrong", &Origin::default()).await.expect_err("wrong"),
     ));
     let new = OTHER_PASSWORD.into();
-    note(&failed(users.change_password(&me, "wrong", &new).await.expect_err("wrong")));
+    note(&failed(
+        users.change_password(&me, "wrong", &new, &Origin::default()).await.expect_err("wrong"),
+    ));
     note(&failed(users.delete_self(&me, &format!("{CANARY} no")).await.expect_err("wrong")));
     let new = NewUser {
         email: canary.clone(),

@@ -437,7 +437,10 @@ async fn operations_of_sessions_refuse_a_key(backend: Backend) {
         ("step_up", goat.step_up(&me, step_up, &origin).await.kind()),
         ("logout", goat.logout(&me, &origin).await.kind()),
         ("change_email", users.change_email(&me, email("new"), PASSWORD, &origin).await.kind()),
-        ("change_password", users.change_password(&me, PASSWORD, &new).await.kind()),
+        (
+            "change_password",
+            users.change_password(&me, PASSWORD, &new, &Origin::default()).await.kind(),
+        ),
         ("delete_self", users.delete_self(&me, PASSWORD).await.kind()),
         ("list", sessions.list(&me, page).await.kind()),
         ("list_of", sessions.list_of(&me, carl.user.id, page).await.kind()),

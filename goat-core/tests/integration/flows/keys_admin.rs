@@ -335,7 +335,11 @@ async fn a_new_password_counts_the_keys(backend: Backend) {
         harness.clock.advance(Duration::from_secs(1));
     }
     drop(harness.events.take());
-    let changed = harness.goat.users().change_password(&me, PASSWORD, &OTHER_PASSWORD.into()).await;
+    let changed = harness
+        .goat
+        .users()
+        .change_password(&me, PASSWORD, &OTHER_PASSWORD.into(), &Origin::default())
+        .await;
     assert_eq!(changed.expect("the password is right").value.keys, 2);
     let events = harness.events.take();
     let event = events.iter().find(|event| event.kind == EventKind::PasswordChanged);

@@ -283,7 +283,7 @@ async fn a_long_device_is_truncated_to_256_characters(backend: Backend) {
     use goat_core::session::Origin;
     let harness = Harness::on(backend);
     harness.user("ann", "client").await;
-    let origin = Origin { device: Some("ü".repeat(300)), address: None };
+    let origin = Origin { device: Some("ü".repeat(300)), ..Origin::default() };
     let login = Login {
         email: address("ann").into(),
         password: PASSWORD.into(),

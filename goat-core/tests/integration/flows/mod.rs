@@ -12,6 +12,7 @@ mod key_authentication;
 mod keys;
 mod keys_admin;
 mod login;
+mod mail;
 mod mixed_stores;
 mod permissions;
 mod policy;

@@ -77,7 +77,8 @@ async fn a_vouched_sign_in_is_like_any_other(backend: Backend) {
     let harness = Harness::with(backend, |settings| settings.sessions_per_user = 2);
     let user = harness.user("ann", "client").await.id;
     let from: IpAddr = "192.0.2.7".parse().expect("an address");
-    let origin = || Origin { address: Some(from), device: Some("kiosk".to_owned()) };
+    let origin =
+        || Origin { address: Some(from), device: Some("kiosk".to_owned()), ..Origin::default() };
     let open = async |user: UserId| {
         let proof = vouch(&harness, user, LDAP).await;
         harness.goat.open_session(proof, origin()).await

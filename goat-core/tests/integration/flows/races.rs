@@ -58,7 +58,9 @@ impl Action {
                 users.update(system(), user, update).await.expect("a new password");
             }
             Self::ChangeOwnPassword => {
-                let changed = users.change_password(me, PASSWORD, &OTHER_PASSWORD.into()).await;
+                let changed = users
+                    .change_password(me, PASSWORD, &OTHER_PASSWORD.into(), &Origin::default())
+                    .await;
                 return Some(changed.expect("a new password").value.tokens);
             }
             Self::RevokeAllByAdministrator => {

@@ -19,7 +19,7 @@ type Renewal = Pin<Box<dyn Future<Output = Result<Renewed>> + Send>>;
 /// Begins a renewal: when this returns, it rotates or has joined a rotation in progress.
 async fn begin(harness: &Harness, tokens: &TokenPair, address: Option<IpAddr>) -> Renewal {
     let (goat, token) = (harness.goat.clone(), tokens.refresh_token.clone());
-    let origin = Origin { address, device: None };
+    let origin = Origin { address, ..Origin::default() };
     let mut renewal: Renewal = Box::pin(async move { goat.renew(&token, &origin).await });
     std::future::poll_fn(|context| {
         assert!(renewal.as_mut().poll(context).is_pending(), "the rotation is held");
@@ -118,7 +118,7 @@ async fn another_address_does_not_join_a_rotation(backend: Backend) {
     let [here, elsewhere] = [[192, 0, 2, 7], [198, 51, 100, 9]].map(|address| Some(address.into()));
     let first = begin(&harness, &before, here).await;
     held.reached().await;
-    let origin = Origin { address: elsewhere, device: None };
+    let origin = Origin { address: elsewhere, ..Origin::default() };
     let other = harness.goat.renew(&before.refresh_token, &origin).await;
     other.expect("a rotation of its own, within the grace period");
     held.release();

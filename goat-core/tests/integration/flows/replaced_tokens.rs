@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use goat_core::auth::{PasswordChanged, TokenPair};
 use goat_core::event::EventKind;
+use goat_core::session::Origin;
 use goat_core::session::OtherSessions;
 use goat_core::testing::Point;
 use goat_core::{ErrorKind, Goat, Principal};
@@ -16,7 +17,11 @@ const REVOKED: Option<ErrorKind> = Some(ErrorKind::SessionRevoked);
 
 async fn change(goat: &Goat, me: &Principal, passwords: [&str; 2]) -> PasswordChanged {
     let [old, new] = passwords;
-    goat.users().change_password(me, old, &new.into()).await.expect("changed").value
+    goat.users()
+        .change_password(me, old, &new.into(), &Origin::default())
+        .await
+        .expect("changed")
+        .value
 }
 
 /// Checks that the tokens are the living ones of their session, and that `replaced` end nothing.

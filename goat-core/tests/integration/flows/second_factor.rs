@@ -55,7 +55,8 @@ async fn enrolled(harness: &Harness, name: &str) -> UserId {
 }
 
 fn login(name: &str) -> Login {
-    let origin = Origin { address: Some(from()), device: Some("kiosk".to_owned()) };
+    let origin =
+        Origin { address: Some(from()), device: Some("kiosk".to_owned()), ..Origin::default() };
     Login::new(address(name), PASSWORD, origin)
 }
 
@@ -84,7 +85,8 @@ async fn a_factor_in_force_stops_a_single_proof(backend: Backend) {
     let ann = enrolled(&harness, "ann").await;
     drop(harness.events.take());
     let goat = &harness.goat;
-    let (ldap, origin) = (Vouch::single("ldap"), Origin { address: Some(from()), device: None });
+    let (ldap, origin) =
+        (Vouch::single("ldap"), Origin { address: Some(from()), ..Origin::default() });
     let proof = goat.vouch(ann, ldap.clone()).await.expect("a proof");
     let errors = [
         goat.login(login("ann")).await.expect_err("one factor"),
@@ -479,7 +481,7 @@ async fn a_wrong_answer_of_a_step_up_changes_nothing(backend: Backend) {
     drop(harness.events.take());
     for answer in [code(), wrong_code(), Answer::RecoveryCode("wrong".into())] {
         let method = MethodName::from(answer.method());
-        let origin = Origin { address: Some(from()), device: None };
+        let origin = Origin { address: Some(from()), ..Origin::default() };
         let failed = harness.goat.step_up(&me, StepUp::Factor(answer), &origin).await;
         assert_eq!(failed.kind(), Some(ErrorKind::WrongCode));
         let event = harness.events.take().remove(0);

@@ -22,7 +22,12 @@ async fn a_password_change_ends_all_other_sessions(backend: Backend) {
     }
     harness.events.take();
     let new = OTHER_PASSWORD.into();
-    let ended = harness.goat.users().change_password(&me, PASSWORD, &new).await.expect("changed");
+    let ended = harness
+        .goat
+        .users()
+        .change_password(&me, PASSWORD, &new, &Origin::default())
+        .await
+        .expect("changed");
     assert_eq!(ended.value.revoked_sessions, 2);
     assert_eq!(
         harness.events.take_kinds(),
@@ -39,7 +44,11 @@ async fn a_password_change_ends_all_other_sessions(backend: Backend) {
     // And again, from the kept session.
     let second = login(&harness.goat, address("ann"), OTHER_PASSWORD).await.expect("the new one");
     let me = harness.principal(&mine).await;
-    let changed = harness.goat.users().change_password(&me, OTHER_PASSWORD, &PASSWORD.into()).await;
+    let changed = harness
+        .goat
+        .users()
+        .change_password(&me, OTHER_PASSWORD, &PASSWORD.into(), &Origin::default())
+        .await;
     let changed = changed.expect("changed").value;
     assert_eq!(changed.revoked_sessions, 1);
     assert!(harness.authenticate(&second.tokens).await.is_err());
@@ -60,13 +69,17 @@ async fn self_service_changes_require_the_current_password(backend: Backend) {
             wrong
         );
         let new = OTHER_PASSWORD.into();
-        assert_eq!(users.change_password(&me, tried, &new).await.kind(), wrong);
+        assert_eq!(users.change_password(&me, tried, &new, &Origin::default()).await.kind(), wrong);
         assert_eq!(users.delete_self(&me, tried).await.kind(), wrong);
         assert_eq!((harness.hasher.verifications(), harness.hasher.hashes()), (3, 0));
     }
-    let same = users.change_password(&me, PASSWORD, &PASSWORD.into()).await.kind();
+    let same =
+        users.change_password(&me, PASSWORD, &PASSWORD.into(), &Origin::default()).await.kind();
     assert_eq!(same, Some(ErrorKind::PasswordUnchanged));
-    let short = users.change_password(&me, PASSWORD, &"short".into()).await.expect_err("short");
+    let short = users
+        .change_password(&me, PASSWORD, &"short".into(), &Origin::default())
+        .await
+        .expect_err("short");
     assert_eq!(short.kind(), ErrorKind::Invalid);
     assert_eq!(short.violations()[0].field, "new_password");
     assert_eq!(harness.sign_in("ann").await.user.email, email("ann"));
@@ -91,7 +104,9 @@ async fn an_address_can_be_changed_unless_taken(backend: Backend) {
         .change_email(&me, louder.clone(), PASSWORD, &Origin::default())
         .await
         .expect("no conflict")
-        .value;
+        .value
+        .changed()
+        .expect("without a courier");
     assert_eq!(user.email.as_str(), "ANN@example.org");
     drop(harness.hasher.take_calls());
     users.change_email(&me, louder, "wrong", &Origin::default()).await.expect("nothing to change");
@@ -113,7 +128,7 @@ async fn a_changed_address_is_not_verified(backend: Backend) {
     let change = async |email: &str| {
         let email = goat_core::Email::parse(email).expect("an address");
         let changed = users.change_email(&me, email, PASSWORD, &Origin::default()).await;
-        changed.expect("changed").value.email_verified_at
+        changed.expect("changed").value.changed().expect("at once").email_verified_at
     };
     let update = async |email: &str| {
         let email = Some(goat_core::Email::parse(email).expect("an address"));
@@ -132,7 +147,8 @@ async fn a_changed_address_is_not_verified(backend: Backend) {
     assert_eq!(me.profile().email_verified_at, Some(verified_at));
     let other = goat_core::Email::parse("anna@example.org").expect("an address");
     let changed = users.change_email(&me, other, PASSWORD, &Origin::default()).await;
-    assert_eq!(changed.expect("changed").value.email_verified_at, None);
+    let user = changed.expect("changed").value.changed().expect("without a courier");
+    assert_eq!(user.email_verified_at, None);
     let me = harness.principal(&signed_in.tokens).await;
     assert_eq!(me.profile().email_verified_at, None);
     // The earlier address is not verified when it comes back.
@@ -158,7 +174,10 @@ async fn an_ended_session_cannot_try_passwords(backend: Backend) {
         revoked
     );
     let new = OTHER_PASSWORD.into();
-    assert_eq!(users.change_password(&me, PASSWORD, &new).await.kind(), revoked);
+    assert_eq!(
+        users.change_password(&me, PASSWORD, &new, &Origin::default()).await.kind(),
+        revoked
+    );
     assert_eq!(harness.hasher.verifications(), 0);
 }
 
@@ -185,7 +204,10 @@ async fn a_self_service_change_that_lost_a_race_is_refused_inside_the_write(back
         } else {
             // From the same session, which is kept.
             let users = harness.goat.users();
-            users.change_password(&me, PASSWORD, &OTHER_PASSWORD.into()).await.expect("changed");
+            users
+                .change_password(&me, PASSWORD, &OTHER_PASSWORD.into(), &Origin::default())
+                .await
+                .expect("changed");
         }
         held.release();
         assert_eq!(slow.await.expect("no panic").kind(), Some(expected));
@@ -337,7 +359,10 @@ async fn restored_sessions_of_an_old_epoch_stay_invalid(backend: Backend) {
             }
             "own password" => {
                 let new = OTHER_PASSWORD.into();
-                let changed = users.change_password(&me, PASSWORD, &new).await.expect("changed");
+                let changed = users
+                    .change_password(&me, PASSWORD, &new, &Origin::default())
+                    .await
+                    .expect("changed");
                 current = changed.value.tokens;
                 true
             }
@@ -430,7 +455,7 @@ async fn logout_events_have_actor_and_session(backend: Backend) {
     let signed_in = harness.member("ann", "client").await;
     let me = harness.principal(&signed_in.tokens).await;
     harness.events.take();
-    let origin = Origin { address: Some([192, 0, 2, 1].into()), device: None };
+    let origin = Origin { address: Some([192, 0, 2, 1].into()), ..Origin::default() };
     harness.goat.logout(&me, &origin).await.expect("signed out");
     let events = harness.events.take();
     let [event] = &events[..] else { panic!("{events:?}") };

@@ -185,7 +185,8 @@ async fn own_changes_need_a_password_or_a_recent_proof(backend: Backend) {
     let (origin, recent) = (Origin::default(), Confirmation::RecentProof);
     users.change_email(&me, email("ben"), recent, &origin).await.expect("just signed in");
     // A user with a password shows it for another one.
-    let changed = users.change_password(&me, recent, &OTHER_PASSWORD.into()).await;
+    let changed =
+        users.change_password(&me, recent, &OTHER_PASSWORD.into(), &Origin::default()).await;
     let error = changed.expect_err("without the password");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(error.violations()[0].field, "current_password");
@@ -219,15 +220,22 @@ async fn a_user_without_a_password_sets_one_by_a_recent_proof(backend: Backend) 
     let tokens = open().await;
     let me = harness.principal(&tokens).await;
     let wrong = Some(ErrorKind::WrongPassword);
-    assert_eq!(users.change_password(&me, "", &PASSWORD.into()).await.kind(), wrong);
+    assert_eq!(
+        users.change_password(&me, "", &PASSWORD.into(), &Origin::default()).await.kind(),
+        wrong
+    );
     assert_eq!(step_up(&harness, &me, "!").await.kind(), wrong);
     harness.advance(FIVE_MINUTES + 1);
     let stale = harness.refresh(&tokens).await.expect("live").tokens;
     let me = harness.principal(&stale).await;
-    let set = users.change_password(&me, Confirmation::RecentProof, &PASSWORD.into()).await;
+    let set = users
+        .change_password(&me, Confirmation::RecentProof, &PASSWORD.into(), &Origin::default())
+        .await;
     assert_eq!(set.kind(), Some(ErrorKind::StepUpRequired));
     let me = harness.principal(&open().await).await;
-    let set = users.change_password(&me, Confirmation::RecentProof, &PASSWORD.into()).await;
+    let set = users
+        .change_password(&me, Confirmation::RecentProof, &PASSWORD.into(), &Origin::default())
+        .await;
     assert_eq!(set.expect("just proven").value.revoked_sessions, 1);
     login(&harness.goat, address("ann"), PASSWORD).await.expect("the new password");
 }
@@ -238,7 +246,10 @@ async fn a_principal_from_before_a_new_password_confirms_nothing(backend: Backen
     let tokens = harness.member("ann", "client").await.tokens;
     let old = harness.principal(&tokens).await;
     let users = harness.goat.users();
-    users.change_password(&old, PASSWORD, &OTHER_PASSWORD.into()).await.expect("the password");
+    users
+        .change_password(&old, PASSWORD, &OTHER_PASSWORD.into(), &Origin::default())
+        .await
+        .expect("the password");
     let (recent, revoked) = (Confirmation::RecentProof, Some(ErrorKind::SessionRevoked));
     assert_eq!(harness.goat.require_recent(&old).await.kind(), revoked);
     let changed = users.change_email(&old, email("eve"), recent, &Origin::default()).await;

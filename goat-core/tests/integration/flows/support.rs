@@ -15,8 +15,8 @@ use goat_core::testing::{Failpoints, ManualClock, PlainHasher, TestFactors};
 use goat_core::token::{TokenKeys, TokenSettings, Tokens, Verifier};
 use goat_core::user::{Account, NewUser};
 use goat_core::{
-    Actor, Clock as _, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet, Secret,
-    Settings, Status, Stores, Timestamp, User, UserId,
+    Actor, Builder, Clock as _, Email, Error, ErrorKind, Goat, Principal, Result, Role, RoleSet,
+    Secret, Settings, Status, Stores, Timestamp, User, UserId,
 };
 
 /// Initial password of every test user.
@@ -224,11 +224,29 @@ impl Harness {
         Self::build(backend, false, change)
     }
 
+    /// With letters that are kept, and with changed settings. The limit of letters is off unless they set it.
+    pub(crate) fn with_letters(backend: Backend, change: impl FnOnce(&mut Settings)) -> Self {
+        let unlimited = |settings: &mut Settings| {
+            settings.mail_quota = None;
+            change(settings);
+        };
+        Self::assemble(backend, false, unlimited, Builder::test_letters)
+    }
+
     /// With stored roles or a fixed set, and with changed settings.
     pub(crate) fn build(
         backend: Backend,
         has_stored_roles: bool,
         change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        Self::assemble(backend, has_stored_roles, change, |builder| builder)
+    }
+
+    fn assemble(
+        backend: Backend,
+        has_stored_roles: bool,
+        change: impl FnOnce(&mut Settings),
+        letters: impl FnOnce(Builder) -> Builder,
     ) -> Self {
         let mut settings = Settings {
             account_quota: None,
@@ -252,7 +270,7 @@ impl Harness {
             .hasher(Arc::new(hasher.clone()))
             .observer(Arc::new(events.clone()));
         let builder = if has_stored_roles { builder.stored_roles() } else { builder };
-        let goat = builder.build().expect("good settings");
+        let goat = letters(builder).build().expect("good settings");
         Self {
             goat,
             clock,
@@ -276,6 +294,7 @@ impl Harness {
             .clock(Arc::new(self.clock.clone()))
             .hasher(Arc::new(self.hasher.clone()));
         let builder = if self.has_stored_roles { builder.stored_roles() } else { builder };
+        let builder = if self.goat.has_courier() { builder.test_letters() } else { builder };
         builder.build().expect("good settings")
     }
 

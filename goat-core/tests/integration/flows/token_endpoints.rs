@@ -122,7 +122,8 @@ async fn a_replaced_token_ends_nothing(backend: Backend) {
     let ann = harness.member("ann", "client").await;
     let me = harness.principal(&ann.tokens).await;
     let new = OTHER_PASSWORD.into();
-    let changed = harness.goat.users().change_password(&me, PASSWORD, &new).await;
+    let changed =
+        harness.goat.users().change_password(&me, PASSWORD, &new, &Origin::default()).await;
     let tokens = changed.expect("changed").value.tokens;
     revoke(&harness, &ann.tokens.access_token).await;
     revoke(&harness, &ann.tokens.refresh_token).await;

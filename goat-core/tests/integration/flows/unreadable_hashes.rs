@@ -59,7 +59,10 @@ async fn an_unreadable_hash_matches_no_current_password(backend: Backend) {
         );
         assert_eq!(harness.hasher.take_calls(), DUMMY);
         let new = OTHER_PASSWORD.into();
-        assert_eq!(users.change_password(&me, PASSWORD, &new).await.kind(), wrong);
+        assert_eq!(
+            users.change_password(&me, PASSWORD, &new, &Origin::default()).await.kind(),
+            wrong
+        );
         assert_eq!(harness.hasher.take_calls(), DUMMY);
         assert_eq!(users.delete_self(&me, PASSWORD).await.kind(), wrong);
         assert_eq!(harness.hasher.take_calls(), DUMMY);

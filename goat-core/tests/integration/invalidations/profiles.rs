@@ -196,7 +196,7 @@ async fn tokens_show_the_change_that_issued_them_on_every_node() {
     fixture.clock.advance(MILLISECOND);
     let new = "seven lamps over the quay".into();
     let seen = one.principal(&session.tokens).await;
-    let changed = one.goat.users().change_password(&seen, PASSWORD, &new).await;
+    let changed = one.goat.users().change_password(&seen, PASSWORD, &new, &Origin::default()).await;
     let changed = changed.expect("changed").value;
     let updated_at = before.user.updated_at;
     fixture.users.set(Some(before), MILLISECOND);
