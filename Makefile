@@ -60,6 +60,8 @@ define MISSING_PACKAGES
 	PATH=$$PATH:/usr/sbin; command -v pgbouncer >/dev/null || echo pgbouncer; \
 	command -v nginx >/dev/null || echo nginx-light; \
 	command -v chromium >/dev/null || echo chromium; \
+	for python in /usr/bin/python3 python3; do $$python -c 'import aiosmtpd' && break; false; \
+	done 2>/dev/null || echo python3-aiosmtpd; \
 	{ command -v redis-server || command -v valkey-server; } >/dev/null \
 	  && { command -v redis-cli || command -v valkey-cli; } >/dev/null || echo redis-server; \
 	for server in $$(command -v postgres) /usr/lib/postgresql/*/bin/postgres; do \

@@ -81,12 +81,14 @@
 //! | build a goat from settings | [`start`] |
 //! | accept connections, and shut down | [`serve`] |
 //! | observe it | [`observe`]: logging, metrics, audit log |
+//! | send letters | [`mail`] |
 //! | run the program | [`cli`], [`commands`], [`failure`] |
 
 pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod failure;
+pub mod mail;
 pub mod observe;
 pub mod serve;
 pub mod start;

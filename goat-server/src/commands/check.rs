@@ -11,6 +11,7 @@ use goat_core::token::TokenKeys;
 use goat_core::{Clock, Email, Goat, Stores, SystemClock};
 
 use crate::failure::Failure;
+use crate::mail::check_templates;
 use crate::start::settings::{Database, Environment, Settings, SigningKeys};
 use crate::start::{self, AdoptForeign, DataDir, KeySource, SchemaState, SecretFile, Storage};
 
@@ -153,6 +154,7 @@ fn breached(settings: &Settings) -> Result<Option<String>, Failure> {
 /// Says where messages go and which key their codes have; silent without mail.
 fn mail(settings: &Settings, data: &DataDir) -> Result<Option<String>, Failure> {
     let Some(delivery) = &settings.mail.delivery else { return Ok(None) };
+    check_templates(settings.mail.templates.as_deref())?;
     let path = data.path_of(SecretFile::ServerKey);
     let key = match (&settings.mail.server_keys, data.read(SecretFile::ServerKey)?) {
         (Some(keys), _) => format!("{} server keys from the settings", keys.len()),

@@ -103,6 +103,7 @@ async fn start_and_serve(
     if console.is_for_people() && io::stdout().is_terminal() {
         // Through the queue: a terminal that is not read must not stop the server.
         log.push(LineKind::Server, server.banner(settings).as_bytes());
+        server.print_letters(log);
     }
     server.serve(settings, lifecycle).await
 }
@@ -166,6 +167,9 @@ impl Server {
         if started.storage.is_shared() {
             counters.follow(started.goat.shared_cache_stats().cloned());
         }
+        if let Some(mailbag) = &started.mailbag {
+            counters.follow_mail(mailbag.queue());
+        }
         let administrator = ensure_administrator(
             &started.goat,
             &settings.accounts,
@@ -213,9 +217,20 @@ impl Server {
         })
     }
 
-    /// Serves until the lifecycle drains and the last connection is closed.
+    /// Prints the path and the link of each letter that is written into a folder.
+    fn print_letters(&self, log: &LineQueue) {
+        let Some(mailbag) = &self.started.mailbag else { return };
+        let log = log.clone();
+        mailbag.print_to(move |lines| {
+            log.push(LineKind::Server, lines.as_bytes());
+        });
+    }
+
+    /// Serves until the lifecycle drains, the last connection is closed and the letters have left.
     async fn serve(self, settings: &Settings, lifecycle: &Lifecycle) -> Result<(), Failure> {
-        let started = self.started;
+        let mut started = self.started;
+        let deliveries = started.mailbag.take().map(|mailbag| mailbag.start(lifecycle));
+        let started = started;
         let goat = &started.goat;
         let api = Api::new(goat.clone())
             .http(settings.http.clone())
@@ -223,6 +238,7 @@ impl Server {
             .metrics(self.counters)
             .lifecycle(lifecycle.clone());
         let limits = serve_settings(&settings.http);
+        let shutdown_within = limits.drain_delay + limits.shutdown_timeout;
         let metrics = self.metrics.map(|bound| {
             let service = api.clone().into_metrics_service();
             serve(bound.listener, service, limits.clone(), lifecycle.clone())
@@ -234,13 +250,21 @@ impl Server {
             }
         };
         let api = serve(self.api.listener, api.into_service(), limits, lifecycle.clone());
-        let (api, metrics, (), (), ()) = tokio::join!(
+        let end = async {
+            lifecycle.draining().await;
+            Instant::now() + shutdown_within
+        };
+        let (api, metrics, end, (), (), ()) = tokio::join!(
             api,
             metrics,
+            end,
             maintain(goat, lifecycle),
             self.key_mismatch.watch(&started, lifecycle),
             watch_password_file(&self.password_file, &started, lifecycle)
         );
+        if let Some(deliveries) = deliveries {
+            deliveries.drain(end).await;
+        }
         record_key_uses(goat).await;
         if timeout(CLOSE_WITHIN, started.storage.close()).await.is_err() {
             tracing::warn!("database did not close in time; committed data is safe");

@@ -14,6 +14,7 @@ use goat_core::token::{TokenKeys, TokenSettings};
 use goat_core::{Builder, Clock, Goat, Secret, SystemClock};
 
 use crate::failure::Failure;
+use crate::mail::{MailCourier, Mailbag};
 
 use super::settings::{Settings, Signup};
 use super::{
@@ -39,6 +40,8 @@ pub struct Started {
     pub keys: (TokenKeys, KeySource),
     /// The keys under which codes in messages are stored, the first for new ones; none without mail.
     pub server_keys: Vec<Secret<Vec<u8>>>,
+    /// The letters that wait for their delivery, which begins once it is started; `None` without mail.
+    pub mailbag: Option<Mailbag>,
     pub(super) users: Arc<dyn UserStore>,
 }
 
@@ -53,13 +56,17 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let data = DataDir::new(&settings.storage.data_dir);
     let mut warnings = check_file_access(settings, &data)?;
     let breached = breached_file(settings)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    // Before the stores: a faulty template is found before anything is changed.
+    let public_url = settings.http.public_url.as_ref();
+    let mail = MailCourier::from_settings(&settings.mail, public_url, Arc::clone(&clock))?;
+    let mailbag = mail.map(|(_, mailbag)| mailbag);
     let storage = Storage::open(&settings.storage, &data).await?;
     let mut connectivity = storage.check_connectivity().await?;
     warnings.append(&mut connectivity.warnings);
     connectivity.warnings = warnings;
     storage.ensure_schema(settings.storage.migrate_on_start, &data).await?;
     storage.check_writable().await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let stores = storage.stores(settings, &observer, &clock).await?;
     // ATOMIC: hashes before the pepper; see above. A pepper is on the disk before any password is
     // hashed with it, so of two concurrent starts the later one finds the pepper of the hashes that
@@ -89,7 +96,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         check_hashes(&*hashing.hasher, hashing.pepper, &data, &hashes)?;
         return Err(error.into());
     }
-    Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, users })
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, mailbag, users })
 }
 
 /// Whether a command hashes passwords.
@@ -140,8 +147,8 @@ pub(crate) async fn build_existing(
         .observer(observer)
         .stored_roles();
     let goat = with_breached(builder, breached).build()?;
-    let server_keys = Vec::new();
-    Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, users })
+    let (server_keys, mailbag) = (Vec::new(), None);
+    Ok(Started { goat, storage, connectivity, data, hashing, keys, server_keys, mailbag, users })
 }
 
 impl Started {

@@ -8,4 +8,5 @@ pub(crate) mod app;
 pub(crate) mod backend;
 pub(crate) mod node;
 pub(crate) mod process;
+pub(crate) mod smtp_sink;
 pub(crate) mod two_nodes;

@@ -27,7 +27,7 @@ mod request;
 mod request_line;
 mod sampler;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 use std::error::Error as StdError;

@@ -45,6 +45,7 @@ impl Metrics {
         let mut now = read(goat);
         self.nodes.read(goat, &mut now);
         self.log.read(&mut now);
+        self.mail.read(&mut now);
         text::encode_registry(body, &now)
     }
 }

@@ -27,12 +27,16 @@
 //! | `goat_store_calls_total`, `goat_store_call_errors_total` | `operation` | |
 //! | `goat_store_call_duration_seconds` | `operation` | |
 //! | `goat_log_lines_dropped_total` | `kind`: `request`, `security`, `server` | log lines that found no place in the queue or could not be written |
+//! | `goat_letters_sent_total` | `letter` | letters that the mail server accepted, by message |
+//! | `goat_letters_dropped_total` | `reason`: `rejected`, `unknown`, `exhausted`, `expired`, `invalid`, `shutdown` | `unknown`: the connection was lost after the end of the letter, which is not sent twice |
+//! | `goat_letter_retries_total`, `goat_letter_queue_rejections_total`, `goat_letters_waiting` | | |
 //! | `goat_build_info` | `version` | |
 
 mod events;
 mod exposition;
 mod http;
 mod log;
+mod mail;
 mod names;
 mod nodes;
 #[cfg(test)]
@@ -50,6 +54,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::http::{InFlight, NO_STATUS};
+pub(crate) use self::mail::{MailLoss, MailMetrics, MailQueue};
 pub use self::names::{UNMATCHED, method_name};
 
 /// From a response served from a cache to the request timeout, in seconds; Argon2 at its minimum
@@ -83,6 +88,7 @@ pub struct Metrics {
     store_seconds: Durations<OperationLabel>,
     nodes: nodes::Nodes,
     log: log::Log,
+    mail: mail::Mail,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -151,6 +157,7 @@ impl Metrics {
             store_seconds: Family::new_with_constructor(|| Histogram::new(STORE_SECONDS)),
             nodes: nodes::Nodes::default(),
             log: log::Log::default(),
+            mail: mail::Mail::default(),
         };
         metrics.register();
         metrics.begin_at_zero();

@@ -18,7 +18,7 @@ use super::{Look, subscriber};
 
 /// The written bytes.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Logs on this thread, until the guard is dropped.
@@ -32,7 +32,12 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    fn text(&self) -> String {
+    /// As `begin`, for tests of other modules.
+    pub(crate) fn capture(directives: &str) -> (Self, DefaultGuard) {
+        Self::begin(directives, Look::Json)
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
