@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::handler::Handler;
-use goat_core::Permission;
+use goat_core::{Goat, Permission, Signup};
 use http::Method;
 
 use super::stack::routes::{BoxedResponse, Route};
@@ -71,9 +71,35 @@ pub struct Endpoint {
     path: &'static str,
     rule: Rule,
     needs_recent: bool,
-    needs_keys: bool,
+    needs: Option<Feature>,
     accepts: Accepts,
     handler: Arc<WithState>,
+}
+
+/// A feature that settings switch on, with endpoints that do not exist without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feature {
+    /// API keys.
+    Keys,
+    /// Mail to users.
+    Mail,
+    /// Sign-up that the mailbox confirms.
+    ConfirmedSignUp,
+    /// Sign-in by e-mail.
+    EmailSignIn,
+}
+
+impl Feature {
+    /// Whether the feature is switched on.
+    fn is_on(self, goat: &Goat) -> bool {
+        let settings = goat.settings();
+        match self {
+            Self::Keys => settings.keys,
+            Self::Mail => goat.has_courier(),
+            Self::ConfirmedSignUp => settings.signup == Signup::Confirmed,
+            Self::EmailSignIn => settings.email_sign_in,
+        }
+    }
 }
 
 /// The credentials that a protected endpoint accepts; any other one is a 403 `session-required`, after the
@@ -104,8 +130,8 @@ macro_rules! makers {
                 Route::new(move |request| handler.clone().call(request, state.clone()))
             };
             let (method, handler) = (Method::$method, Arc::new(with_state));
-            let (needs_recent, needs_keys, accepts) = (false, false, Accepts::Any);
-            Self { method, group, path, rule, needs_recent, needs_keys, accepts, handler }
+            let (needs_recent, needs, accepts) = (false, None, Accepts::Any);
+            Self { method, group, path, rule, needs_recent, needs, accepts, handler }
         }
     )*};
 }
@@ -170,9 +196,14 @@ impl Endpoint {
         self.needs_recent
     }
 
-    /// Whether the endpoint is about API keys, and does not exist without them.
-    pub(super) const fn needs_keys(&self) -> bool {
-        self.needs_keys
+    /// Returns the feature without which the endpoint does not exist.
+    pub(super) const fn needs(&self) -> Option<Feature> {
+        self.needs
+    }
+
+    /// Whether the endpoint exists: its feature is switched on.
+    pub(super) fn exists(&self, goat: &Goat) -> bool {
+        self.needs.is_none_or(|feature| feature.is_on(goat))
     }
 
     /// Returns the endpoint for sessions with a recent proof.
@@ -182,7 +213,22 @@ impl Endpoint {
 
     /// Returns the endpoint for servers with API keys.
     pub(super) fn of_keys(self) -> Self {
-        Self { needs_keys: true, ..self }
+        Self { needs: Some(Feature::Keys), ..self }
+    }
+
+    /// Returns the endpoint for servers that send mail.
+    pub(super) fn of_mail(self) -> Self {
+        Self { needs: Some(Feature::Mail), ..self }
+    }
+
+    /// Returns the endpoint for servers where the mailbox confirms a sign-up.
+    pub(super) fn of_confirmed_sign_up(self) -> Self {
+        Self { needs: Some(Feature::ConfirmedSignUp), ..self }
+    }
+
+    /// Returns the endpoint for servers with sign-in by e-mail.
+    pub(super) fn of_email_sign_in(self) -> Self {
+        Self { needs: Some(Feature::EmailSignIn), ..self }
     }
 
     /// Returns the endpoint under another rule.

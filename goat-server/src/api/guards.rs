@@ -62,16 +62,23 @@ pub(super) fn unmatched(limits: &mut Limits<'_>) -> Route {
     }
 }
 
-/// Returns the routes of one path: each of its methods behind its guards, and 405 for the others.
+/// Returns the routes of one path: each of its methods behind its guards, and 405 for the others. An endpoint
+/// exists where its feature is switched on. A path without one is not found, also where it could be that of an
+/// id.
 pub(super) fn path(
     template: &'static str,
     endpoints: &[Endpoint],
     limits: &mut Limits<'_>,
 ) -> Path {
-    let allow = allow(endpoints);
+    let exists = |endpoint: &&Endpoint| endpoint.exists(&limits.state.goat);
+    let endpoints: Vec<_> = endpoints.iter().filter(exists).cloned().collect();
+    if endpoints.is_empty() {
+        return Path::new(template, Vec::new(), unmatched(limits));
+    }
+    let allow = allow(&endpoints);
     let response = move || problems::method_not_allowed(allow.clone());
     let wrong_method = Route::new(move |_| Box::pin(ready(response())));
-    let wrong_method = match limits.of_wrong_method(endpoints) {
+    let wrong_method = match limits.of_wrong_method(&endpoints) {
         Some(limit) => Route::guarded(limit.layer(wrong_method)),
         None => wrong_method,
     };

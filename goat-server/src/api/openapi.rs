@@ -19,12 +19,17 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
+use crate::api::endpoint::Feature;
 use crate::api::extract::Page;
 use crate::api::routes::auth::{
-    confirm, introspect, login, logout, refresh, revoke, signup, step_up, verify,
+    change_email, code, confirm, introspect, invite, login, logout, recover, refresh, revoke,
+    signup, signup_confirm, step_up, verify, verify_email,
 };
 use crate::api::routes::user::list::ListQuery;
-use crate::api::routes::user::{admin, attributes, keys as user_keys, list, me, service, session};
+use crate::api::routes::user::{
+    admin, attributes, invite as user_invite, keys as user_keys, list, me, recover as user_recover,
+    service, session, verify_email as user_verify_email,
+};
 use crate::api::routes::{keys, meta, permissions, roles, sessions};
 use crate::api::view::Time;
 use crate::api::{Accepts, Endpoint, Mount, PublicLimit, Rule, schemas, table};
@@ -45,12 +50,13 @@ use goat_core::user::{Sort, UserKind};
     ),
     servers((url = "/", description = "This server")),
     paths(
-        signup::sign_up, login::login, confirm::confirm, refresh::refresh, logout::logout,
-        step_up::step_up, verify::verify, introspect::introspect, revoke::revoke,
-        me::profile, attributes::change_own, me::change_email, me::change_password, me::delete_self,
+        signup::sign_up, signup_confirm::confirm_sign_up, login::login, confirm::confirm, refresh::refresh,
+        logout::logout, step_up::step_up, recover::request, recover::confirm, code::request, code::confirm,
+        change_email::confirm, change_email::undo, verify_email::confirm, invite::accept, verify::verify, introspect::introspect, revoke::revoke,
+        me::profile, user_verify_email::request, attributes::change_own, me::change_email, me::change_password, me::delete_self,
         list::list, list::find, admin::create, admin::update, admin::delete,
         admin::change_role, admin::change_status, attributes::change, admin::sessions, admin::revoke_sessions,
-        session::open, service::create,
+        session::open, service::create, user_invite::invite, user_invite::invite_again, user_recover::start,
         user_keys::create, user_keys::list, user_keys::revoke, keys::create, keys::list, keys::revoke,
         sessions::list, sessions::revoke, sessions::revoke_one,
         roles::list, roles::create, roles::set_rank, roles::delete,
@@ -279,8 +285,19 @@ fn complete(operation: &mut Operation, endpoint: &Endpoint) {
     if endpoint.needs_recent() {
         failures.push((401, "`step-up-required`: authenticate again first."));
     }
-    if endpoint.needs_keys() {
-        failures.push((404, "`not-found`: this server has no API keys."));
+    match endpoint.needs() {
+        Some(Feature::Keys) => failures.push((404, "`not-found`: this server has no API keys.")),
+        Some(Feature::Mail) => failures.push((404, "`not-found`: this server sends no mail.")),
+        Some(Feature::ConfirmedSignUp) => {
+            failures.push((
+                404,
+                "`not-found`: sign-up on this server needs no confirmation, or is closed.",
+            ));
+        }
+        Some(Feature::EmailSignIn) => {
+            failures.push((404, "`not-found`: this server has no sign-in by e-mail."));
+        }
+        None => {}
     }
     for (status, description) in failures {
         add_failure(operation, status, description);

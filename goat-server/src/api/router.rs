@@ -221,16 +221,12 @@ fn without_route(mut request: Request) -> Request {
     request
 }
 
-/// Returns the mounted endpoints, and the paths of the sign-in page. Those of API keys exist where keys are
-/// switched on. The metrics require the permission
+/// Returns the mounted endpoints, and the paths of the sign-in page. The metrics require the permission
 /// `metrics:read` unless the settings make them public: they would tell strangers whether a sign-in
 /// found an account (L6).
 fn routes(state: &AppState) -> (Vec<Endpoint>, Vec<Path>) {
     let (moved, public) = (state.http.metrics_listen.is_some(), state.http.public_metrics);
-    let has_keys = state.goat.settings().keys;
-    let mounted = table()
-        .into_iter()
-        .filter(|endpoint| state.mount.includes(endpoint) && (has_keys || !endpoint.needs_keys()));
+    let mounted = table().into_iter().filter(|endpoint| state.mount.includes(endpoint));
     let endpoints = mounted.filter_map(|endpoint| match endpoint.path() {
         METRICS if moved => None,
         METRICS if !public => Some(endpoint.under(Rule::Scrape(METRICS_READ))),

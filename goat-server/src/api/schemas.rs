@@ -14,7 +14,8 @@ use http::Method;
 use serde_json::json;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{
-    AnyOfBuilder, Array, ArrayBuilder, ArrayItems, Object, ObjectBuilder, Schema, SchemaType, Type,
+    AnyOfBuilder, Array, ArrayBuilder, ArrayItems, Object, ObjectBuilder, OneOf, OneOfBuilder,
+    Schema, SchemaType, Type,
 };
 use utoipa::openapi::{OpenApi as Document, RefOr};
 
@@ -25,6 +26,10 @@ pub(super) const ID: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
 
 /// The body of `DELETE /api/v1/sessions`.
 const REVOKE: &str = "RevokeSchema";
+
+/// The bodies with the answer to a message, by its link or by its code.
+const MAIL_ANSWERS: [&str; 4] =
+    ["ConfirmCodeBody", "ConfirmRecoveryBody", "ConfirmSignUpBody", "MailAnswerBody"];
 
 /// A text without control characters.
 pub(super) const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
@@ -114,6 +119,34 @@ fn constrain_body(name: &str, schema: &mut RefOr<Schema>) {
             _ => {}
         }
     }
+    if MAIL_ANSWERS.contains(&name) {
+        *schema = Schema::from(forms_of_answer(body)).into();
+    }
+}
+
+/// Returns the two forms of a body with the answer to a message: with the token of the link, and with the code.
+fn forms_of_answer(body: &Object) -> OneOf {
+    let text =
+        |description| ObjectBuilder::new().schema_type(Type::String).description(Some(description));
+    let challenge = text("The `challenge` of the request that sent the message.")
+        .pattern(Some(ID))
+        .examples([json!("01KDWMBY00C8X0F4ZCV7J3T9QH")]);
+    let code = text("The code of the message. Case and hyphens are ignored.");
+    let token = text("The token of the link of the message.");
+    let form = |members: Vec<(&str, ObjectBuilder)>| {
+        let mut form = body.clone();
+        form.description = None;
+        for (name, schema) in members {
+            form.properties.insert(name.to_owned(), Schema::from(schema).into());
+            form.required.push(name.to_owned());
+        }
+        form
+    };
+    OneOfBuilder::new()
+        .description(body.description.clone())
+        .item(form(vec![("token", token)]))
+        .item(form(vec![("challenge", challenge), ("code", code)]))
+        .build()
 }
 
 fn constrain(body: &str, member: &str, schema: &mut Object) {

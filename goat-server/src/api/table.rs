@@ -10,9 +10,13 @@ use super::Group::{Accounts, Administration, Operations};
 use super::PublicLimit::{Auth, Public, Unlimited};
 use super::{Endpoint, PublicLimit, Rule};
 use crate::api::routes::auth::{
-    confirm, introspect, login, logout, refresh, revoke, signup, step_up, verify,
+    change_email, code, confirm, introspect, invite, login, logout, recover, refresh, revoke,
+    signup, signup_confirm, step_up, verify, verify_email,
 };
-use crate::api::routes::user::{admin, attributes, keys as user_keys, list, me, service, session};
+use crate::api::routes::user::{
+    admin, attributes, invite as user_invite, keys as user_keys, list, me, recover as user_recover,
+    service, session, verify_email as user_verify_email,
+};
 use crate::api::routes::{keys, meta, permissions, roles, sessions};
 
 /// The path of the metrics, which can have a listener of their own.
@@ -40,11 +44,20 @@ const fn public(limit: PublicLimit) -> Rule {
 pub fn table() -> Vec<Endpoint> {
     vec![
         Endpoint::post(Accounts, "/api/v1/auth/signup", public(Auth("signup")), signup::sign_up),
+        Endpoint::post(Accounts, "/api/v1/auth/signup/confirm", public(Auth("signup-confirm")), signup_confirm::confirm_sign_up).of_confirmed_sign_up(),
         Endpoint::post(Accounts, "/api/v1/auth/login", public(Auth("login")), login::login),
         Endpoint::post(Accounts, "/api/v1/auth/login/confirm", public(Auth("login-confirm")), confirm::confirm),
         Endpoint::post(Accounts, "/api/v1/auth/refresh", Rule::RefreshToken, refresh::refresh),
         Endpoint::post(Accounts, "/api/v1/auth/logout", SESSION_CONTROL, logout::logout).session_only(),
         Endpoint::post(Accounts, "/api/v1/auth/step-up", SESSION_CONTROL, step_up::step_up).session_only(),
+        Endpoint::post(Accounts, "/api/v1/auth/recover", public(Auth("recover")), recover::request).of_mail(),
+        Endpoint::post(Accounts, "/api/v1/auth/recover/confirm", public(Auth("recover-confirm")), recover::confirm).of_mail(),
+        Endpoint::post(Accounts, "/api/v1/auth/verify-email/confirm", SIGNED_IN, verify_email::confirm).session_only().of_mail(),
+        Endpoint::post(Accounts, "/api/v1/auth/change-email/confirm", public(Auth("change-email-confirm")), change_email::confirm).of_mail(),
+        Endpoint::post(Accounts, "/api/v1/auth/change-email/undo", public(Auth("change-email-undo")), change_email::undo).of_mail(),
+        Endpoint::post(Accounts, "/api/v1/auth/code", public(Auth("code")), code::request).of_email_sign_in(),
+        Endpoint::post(Accounts, "/api/v1/auth/code/confirm", public(Auth("code-confirm")), code::confirm).of_email_sign_in(),
+        Endpoint::post(Accounts, "/api/v1/auth/invite/confirm", public(Auth("invite-confirm")), invite::accept).of_mail(),
         Endpoint::get(Accounts, "/api/v1/auth/verify", Rule::Verify, verify::verify),
         Endpoint::post(Accounts, "/api/v1/auth/introspect", Rule::Lookup(TOKEN_INTROSPECT), introspect::introspect),
         Endpoint::post(Accounts, "/api/v1/auth/revoke", public(Public), revoke::revoke),
@@ -53,9 +66,11 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::post(Administration, "/api/v1/user", requires(USER_WRITE), admin::create),
         Endpoint::delete(Accounts, "/api/v1/user", SIGNED_IN, me::delete_self).session_only(),
         Endpoint::patch(Accounts, "/api/v1/user/attributes", SIGNED_IN, attributes::change_own),
+        Endpoint::post(Accounts, "/api/v1/user/verify-email", SIGNED_IN, user_verify_email::request).session_only().of_mail(),
         Endpoint::patch(Accounts, "/api/v1/user/change-email", SIGNED_IN, me::change_email).session_only(),
         Endpoint::patch(Accounts, "/api/v1/user/change-password", SESSION_CONTROL, me::change_password).session_only(),
         Endpoint::post(Administration, "/api/v1/user/service", requires(USER_WRITE), service::create),
+        Endpoint::post(Administration, "/api/v1/user/invite", requires(USER_WRITE), user_invite::invite).of_mail(),
         Endpoint::get(Administration, "/api/v1/user/list", requires(USER_READ), list::list).large(),
         Endpoint::get(Administration, "/api/v1/user/{id}", requires(USER_READ), list::find),
         Endpoint::put(Administration, "/api/v1/user/{id}", requires(USER_UPDATE), admin::update).session_only(),
@@ -66,6 +81,8 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::get(Administration, "/api/v1/user/{id}/sessions", requires(USER_READ), admin::sessions).session_only().large(),
         Endpoint::delete(Administration, "/api/v1/user/{id}/sessions", requires(USER_UPDATE), admin::revoke_sessions).session_only(),
         Endpoint::post(Administration, "/api/v1/user/{id}/session", requires(SESSION_CREATE), session::open).naming_keys_only(),
+        Endpoint::post(Administration, "/api/v1/user/{id}/invite", requires(USER_WRITE), user_invite::invite_again).of_mail(),
+        Endpoint::post(Administration, "/api/v1/user/{id}/recover", requires(USER_UPDATE), user_recover::start).session_only().of_mail(),
         Endpoint::post(Administration, "/api/v1/user/{id}/keys", requires(USER_UPDATE), user_keys::create).recent().of_keys(),
         Endpoint::get(Administration, "/api/v1/user/{id}/keys", requires(USER_READ), user_keys::list).session_only().large().of_keys(),
         Endpoint::delete(Administration, "/api/v1/user/{id}/keys/{key}", requires(USER_UPDATE), user_keys::revoke).session_only().of_keys(),

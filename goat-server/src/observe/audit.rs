@@ -39,6 +39,7 @@ pub(crate) fn audit(event: &Event) {
         EventKind::SignInFailed(kind) | EventKind::RefreshFailed(kind) => {
             (Some(kind.code()), None, None)
         }
+        EventKind::AnswerFailed(purpose) => (Some(purpose.as_str()), None, None),
         EventKind::SessionsRevoked(count)
         | EventKind::SessionsEvicted(count)
         | EventKind::KeysRevoked(count) => (None, Some(*count), None),

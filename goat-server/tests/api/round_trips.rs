@@ -96,6 +96,7 @@ async fn app() -> (TestApp, Remote, Failpoints, TestUser) {
     let remote = limits.remote.clone();
     let app = TestApp::with(|setup| {
         setup.stores = Stores { limits: Arc::new(limits), ..stores };
+        setup.every_route();
         setup.goat.account_quota = None;
         setup.goat.account_day_quota = None;
         setup.limits.address = Some(ADDRESS);

@@ -20,16 +20,14 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use goat_core::auth::Login;
+use goat_core::challenge::ServerKeys;
 use goat_core::key::{NewKey, Scopes};
 use goat_core::password::{BreachedPasswords, PasswordHasher};
 use goat_core::session::Origin;
-use goat_core::store::{UserChange, UserSnapshot, UserWrite};
-use goat_core::testing::{ManualClock, PlainHasher, TestFactors};
+use goat_core::testing::{Letters, ManualClock, PlainHasher, TestFactors};
 use goat_core::token::TokenKeys;
 use goat_core::user::NewUser;
-use goat_core::{
-    Actor, Clock as _, Email, ErrorKind, Goat, Quota, SessionId, Status, Stores, UserId,
-};
+use goat_core::{Actor, Clock as _, Email, Goat, Quota, SessionId, Signup, Status, Stores, UserId};
 use goat_server::Api;
 use goat_server::observe::ServerObserver;
 use goat_server::observe::metrics::Metrics;
@@ -60,6 +58,8 @@ pub(crate) struct TestApp {
     /// The hasher, unless [`Setup::hasher`] replaced it.
     pub(crate) hasher: PlainHasher,
     pub(crate) factors: TestFactors,
+    /// The letters that were sent, with [`Setup::mail`].
+    pub(crate) letters: Letters,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) api: Api,
     pub(crate) limits: LimitSettings,
@@ -85,6 +85,11 @@ pub(crate) struct Setup {
     pub(crate) http: HttpSettings,
     /// Too large to be reached by accident; [`Setup::shipped_limits`] restores the defaults.
     pub(crate) limits: LimitSettings,
+    /// Whether the server sends mail: to `letters`.
+    pub(crate) mail: bool,
+    /// May be shared with another node, as the keys of typed codes.
+    pub(crate) letters: Letters,
+    pub(crate) server_keys: ServerKeys,
     /// Whether the server reports that it is ready.
     pub(crate) ready: bool,
 }
@@ -98,6 +103,14 @@ impl Setup {
         self.goat.account_day_quota = shipped.account_day_quota;
         self.goat.password_check_quota = shipped.password_check_quota;
         self.goat.change_email_quota = shipped.change_email_quota;
+        self.goat.mail_quota = shipped.mail_quota;
+    }
+
+    /// Switches every feature on, so that every route of the table exists.
+    pub(crate) fn every_route(&mut self) {
+        self.mail = true;
+        self.goat.signup = Signup::Confirmed;
+        self.goat.email_sign_in = true;
     }
 }
 
@@ -115,6 +128,11 @@ impl TestApp {
     /// Like [`TestApp::new`], with changes.
     pub(crate) async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         Self::on_with(Backend::Memory, change).await
+    }
+
+    /// Like [`TestApp::new`], with mail, and every route of the table.
+    pub(crate) async fn with_every_route() -> Self {
+        Self::with(Setup::every_route).await
     }
 
     /// Like [`TestApp::new`], on a backend.
@@ -149,6 +167,7 @@ impl TestApp {
                 account_day_quota: plenty,
                 password_check_quota: plenty,
                 change_email_quota: plenty,
+                mail_quota: plenty,
                 ..goat_core::Settings::default()
             },
             stores: Stores { factors: Arc::new(factors.clone()), ..test_stores.stores.clone() },
@@ -159,11 +178,15 @@ impl TestApp {
             breached: None,
             http,
             limits,
+            mail: false,
+            letters: Letters::default(),
+            server_keys: ServerKeys::generate(),
             ready: true,
         };
         change(&mut setup);
-        let Setup { goat, stores, factors, keys, clock, hasher, breached, http, limits, ready } =
+        let Setup { goat, stores, factors, keys, clock, hasher, breached, http, limits, .. } =
             setup;
+        let Setup { mail, letters, server_keys, ready, .. } = setup;
         let plain = PlainHasher::default();
         let metrics = Metrics::new();
         let observer = ServerObserver::new(Arc::clone(&metrics));
@@ -176,6 +199,9 @@ impl TestApp {
         let mut builder = Goat::builder(stores, keys);
         if let Some(list) = breached {
             builder = builder.breached_passwords(list);
+        }
+        if mail {
+            builder = builder.courier(Arc::new(letters.clone())).server_keys(server_keys);
         }
         let goat = builder
             .settings(goat)
@@ -211,6 +237,7 @@ impl TestApp {
             clock,
             hasher,
             factors,
+            letters,
             lifecycle,
             api,
             limits,
@@ -263,16 +290,7 @@ impl TestApp {
     /// Stores that a user's address is verified now, past goat.
     pub(crate) async fn verify_email(&self, id: UserId) {
         let now = self.clock.now();
-        let decide = |snapshot: &UserSnapshot| {
-            let mut account = snapshot.target.clone().ok_or(ErrorKind::NotFound)?;
-            account.user.email_verified_at = Some(now);
-            Ok(UserChange::Put(account))
-        };
-        let top_role = &self.goat.roles().get("admin").unwrap();
-        let (actor, key, target, assigns) = (None, None, id, None);
-        let write = UserWrite { actor, key, target, top_role, assigns, decide: &decide };
-        self.stores.stores.users.write(write).await.unwrap();
-        self.goat.users().invalidate(id).await;
+        self.edit(id, |account| account.user.email_verified_at = Some(now)).await;
     }
 
     /// Signs in, past the API and its rate limits.

@@ -6,6 +6,7 @@
 
 pub(crate) mod app;
 pub(crate) mod backend;
+pub(crate) mod mail;
 pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod smtp_sink;

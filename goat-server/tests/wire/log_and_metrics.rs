@@ -30,6 +30,22 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("POST", "/api/v1/auth/login/confirm") => {
             json!({ "challenge": "01KDWMBY00C8X0F4ZCV7J3T9QH", "secret": CANARY, "code": CANARY })
         }
+        ("POST", "/api/v1/auth/recover" | "/api/v1/auth/code" | "/api/v1/user/invite") => {
+            json!({ "email": email })
+        }
+        ("POST", "/api/v1/auth/recover/confirm") => {
+            json!({ "token": CANARY, "new_password": PASSWORD })
+        }
+        ("POST", "/api/v1/auth/signup/confirm" | "/api/v1/auth/invite/confirm") => {
+            json!({ "token": CANARY, "password": PASSWORD })
+        }
+        ("POST", "/api/v1/auth/change-email/undo") => {
+            json!({ "token": CANARY, "recovery_code": CANARY })
+        }
+        ("POST", "/api/v1/auth/code/confirm")
+        | ("POST", "/api/v1/auth/verify-email/confirm" | "/api/v1/auth/change-email/confirm") => {
+            json!({ "challenge": "01KDWMBY00C8X0F4ZCV7J3T9QH", "code": CANARY })
+        }
         ("POST", "/api/v1/auth/step-up") => json!({ "password": PASSWORD }),
         ("POST", "/api/v1/auth/refresh") => json!({ "refresh_token": refresh }),
         ("POST", "/api/v1/user") => json!({ "email": email, "password": PASSWORD }),
@@ -60,7 +76,8 @@ fn body(method: &str, path: &str, user: &str, refresh: &str) -> Value {
         ("POST", "/api/v1/role") => json!({ "name": "auditor", "rank": 150 }),
         ("PATCH", "/api/v1/role/{name}") => json!({ "rank": 160 }),
         ("POST", "/api/v1/permission") => json!({ "role": "client", "action": "report:read" }),
-        ("POST", "/api/v1/auth/logout") => Value::Null,
+        ("POST", "/api/v1/auth/logout" | "/api/v1/user/verify-email")
+        | ("POST", "/api/v1/user/{id}/invite" | "/api/v1/user/{id}/recover") => Value::Null,
         ("POST" | "PUT" | "PATCH", _) => panic!("{method} {path} wants a body here"),
         _ => Value::Null,
     }
@@ -266,12 +283,25 @@ fn secrets_and_addresses_are_in_no_log_metric_or_failure() {
     }
     let wrong = server.login(ADMIN, &format!("{CANARY} is not the password"));
     secrets.check_response("login", &wrong);
-    // No sign-in waits for a factor, and these paths name no session, no key and no permission; all other
-    // requests succeeded at least once.
+    // The server sends no mail, no sign-in waits for a factor, and these paths name no session, no key and no
+    // permission; all other requests succeeded at least once.
     assert_eq!(
         failed,
         [
+            "POST /api/v1/auth/signup/confirm",
             "POST /api/v1/auth/login/confirm",
+            "POST /api/v1/auth/recover",
+            "POST /api/v1/auth/recover/confirm",
+            "POST /api/v1/auth/verify-email/confirm",
+            "POST /api/v1/auth/change-email/confirm",
+            "POST /api/v1/auth/change-email/undo",
+            "POST /api/v1/auth/code",
+            "POST /api/v1/auth/code/confirm",
+            "POST /api/v1/auth/invite/confirm",
+            "POST /api/v1/user/verify-email",
+            "POST /api/v1/user/invite",
+            "POST /api/v1/user/{id}/invite",
+            "POST /api/v1/user/{id}/recover",
             "DELETE /api/v1/user/{id}/keys/{key}",
             "DELETE /api/v1/keys/{id}",
             "DELETE /api/v1/sessions/{id}",

@@ -353,6 +353,22 @@ impl Fields {
         })
     }
 
+    /// Rejects a member, whatever its type.
+    ///
+    /// # Errors
+    ///
+    /// It is present.
+    pub(crate) fn absent(
+        &mut self,
+        name: &'static str,
+        message: &'static str,
+    ) -> Result<(), Refused> {
+        match self.object.remove(name) {
+            Some(_) => Err(self.refuse(name, message)),
+            None => Ok(()),
+        }
+    }
+
     /// Removes the members that were not requested, for a body whose keys are data.
     pub fn take_rest(&mut self) -> Object {
         std::mem::take(&mut self.object)

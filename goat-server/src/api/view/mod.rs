@@ -3,6 +3,7 @@
 //! Invariants: only the fields listed here are sent, so a new field of a domain type stays internal
 //! until it is added; a success is `{"data": …}`, and a page has its `meta` next to it.
 
+mod challenge;
 mod key;
 mod permission;
 mod session;
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 
 use crate::api::extract;
 
+pub use challenge::{Accepted, ChallengeSent};
 pub use key::{CreatedKey, Key, Scopes};
 pub use permission::{Permission, Role};
 pub use session::Session;

@@ -13,7 +13,7 @@ const ACCOUNT_FACTOR: u32 = 10;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LimitSettings {
-    /// `GOAT_RATE_LIMIT_AUTH`: login and sign-up by address, and change-email with sign-up.
+    /// `GOAT_RATE_LIMIT_AUTH`: login, sign-up and the public routes of mail by address, and change-email with sign-up.
     pub auth: Option<Quota>,
     /// `GOAT_RATE_LIMIT_ACCOUNT`: login by account.
     pub account: Option<Quota>,

@@ -456,7 +456,7 @@ table! {
     }
     Limits {
         RATE_LIMIT_AUTH = Setting::new("GOAT_RATE_LIMIT_AUTH", Text("5/1m"), Kind::Quota,
-            "Limit of sign-in and of sign-up, each per client address. Changes of an e-mail address count with sign-up.");
+            "Limit of sign-in, of sign-up and of each public route of mail, each per client address. Changes of an e-mail address count with sign-up.");
         RATE_LIMIT_ACCOUNT = Setting::new("GOAT_RATE_LIMIT_ACCOUNT",
             Words("ten times GOAT_RATE_LIMIT_AUTH, in its window; off if that is off"), Kind::Quota,
             "Limit of sign-in, per account. Sign-ins with a device token of the account have limits of their own, 10/1m and 50/24h.");

@@ -193,8 +193,11 @@ on_every_backend!(a_pending_sign_in_is_refused_wherever_a_session_is_asked_for);
 
 /// G2: on every route of the table, as bearer, in the cookie, and as refresh token.
 async fn a_pending_sign_in_is_refused_wherever_a_session_is_asked_for(backend: Backend) {
-    let app =
-        TestApp::on_with(backend, |setup| setup.http.session_cookies = Some(Cookies::new())).await;
+    let app = TestApp::on_with(backend, |setup| {
+        setup.every_route();
+        setup.http.session_cookies = Some(Cookies::new());
+    })
+    .await;
     enrolled(&app, "ann@example.org").await;
     let admin = app.admin().await;
     let pending = hold(&app, "ann@example.org").await;

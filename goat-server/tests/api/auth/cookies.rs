@@ -282,7 +282,11 @@ async fn a_changed_password_continues_the_session_under_new_cookies() {
 /// A1: every authenticated route accepts the cookie, and its changes only from an accepted origin.
 #[tokio::test]
 async fn every_authenticated_route_accepts_the_cookie_with_the_origin_check() {
-    let app = app().await;
+    let app = TestApp::with(|setup| {
+        with_cookies(setup);
+        setup.every_route();
+    })
+    .await;
     for endpoint in table().iter().filter(|endpoint| endpoint.rule().is_protected()) {
         let (method, path) = (endpoint.method(), endpoint.path());
         let path = path.replace("{id}", "01KDWMBY00C8X0F4ZCV7J3T9QH").replace("{key}", "client");

@@ -38,13 +38,11 @@ async fn new_accounts_are_inactive_if_configured(backend: Backend) {
 
 #[tokio::test]
 async fn closed_signup_is_a_404_for_any_body() {
-    for signup in [Signup::Closed, Signup::Confirmed] {
-        let app = TestApp::with(|setup| setup.goat.signup = signup).await;
-        let sound = r#"{"email": "a@example.org", "password": "a long walk on a short pier"}"#;
-        for body in ["{", sound] {
-            let response = app.post(SIGNUP).body("application/json", body).send().await;
-            assert_eq!(response.failure(), (404, "not-found"), "{signup:?}");
-        }
+    let app = TestApp::with(|setup| setup.goat.signup = Signup::Closed).await;
+    let sound = r#"{"email": "a@example.org", "password": "a long walk on a short pier"}"#;
+    for body in ["{", sound] {
+        let response = app.post(SIGNUP).body("application/json", body).send().await;
+        assert_eq!(response.failure(), (404, "not-found"));
     }
 }
 

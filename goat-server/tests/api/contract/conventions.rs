@@ -114,7 +114,7 @@ async fn routes_of_the_server_itself_ignore_the_query() {
 /// W1: parameters beyond the bound are not read, so that the response does not grow with them.
 #[tokio::test]
 async fn more_than_32_query_parameters_are_a_bad_request() {
-    let app = TestApp::new().await;
+    let app = TestApp::with_every_route().await;
     let admin = app.admin().await;
     for endpoint in table() {
         if !endpoint.path().starts_with("/api/v1/") {

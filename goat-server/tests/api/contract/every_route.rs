@@ -31,7 +31,11 @@ fn concrete(template: &str) -> String {
 /// An app that takes request ids from [`CLIENT`].
 async fn behind_a_proxy() -> TestApp {
     let proxy = format!("{CLIENT}/32").parse().expect("a range");
-    TestApp::with(|setup| setup.http.trusted_proxies = vec![proxy]).await
+    TestApp::with(|setup| {
+        setup.every_route();
+        setup.http.trusted_proxies = vec![proxy];
+    })
+    .await
 }
 
 /// H1: the headers of every response, and those that depend on the caller.
@@ -136,7 +140,7 @@ async fn head_equals_get_without_the_body() {
 /// A5
 #[tokio::test]
 async fn every_route_has_one_spelling() {
-    let app = TestApp::new().await;
+    let app = TestApp::with_every_route().await;
     let admin = app.admin().await;
     for endpoint in table() {
         let path = concrete(endpoint.path());

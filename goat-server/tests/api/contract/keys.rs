@@ -12,9 +12,12 @@ use crate::support::app::{TestApp, TestResponse};
 use crate::support::backend::Backend;
 
 /// The routes that only a session calls.
-const SESSION_ONLY: [&str; 17] = [
+const SESSION_ONLY: [&str; 20] = [
     "POST /api/v1/auth/logout",
     "POST /api/v1/auth/step-up",
+    "POST /api/v1/auth/verify-email/confirm",
+    "POST /api/v1/user/verify-email",
+    "POST /api/v1/user/{id}/recover",
     "DELETE /api/v1/user",
     "PATCH /api/v1/user/change-email",
     "PATCH /api/v1/user/change-password",
@@ -44,7 +47,11 @@ fn only(permission: Permission) -> Scopes {
 #[tokio::test]
 async fn keys_are_refused_where_only_a_session_acts() {
     for step_up_admin in [false, true] {
-        let app = TestApp::with(|setup| setup.http.step_up_admin = step_up_admin).await;
+        let app = TestApp::with(|setup| {
+            setup.every_route();
+            setup.http.step_up_admin = step_up_admin;
+        })
+        .await;
         let (admin, client) = (app.admin().await, app.client().await);
         let whole = app.key(&admin, Scopes::Role).await;
         let naming = app.key(&admin, only(Permission::new("session:create"))).await;

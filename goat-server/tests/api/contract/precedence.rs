@@ -17,7 +17,7 @@ fn with_two_credentials(request: TestRequest<'_>) -> TestRequest<'_> {
 /// J8
 #[tokio::test]
 async fn two_authorization_headers_are_a_400_on_every_route() {
-    let app = TestApp::new().await;
+    let app = TestApp::with_every_route().await;
     for endpoint in table() {
         // The query is invalid too.
         let path = format!("{}?unknown=1", endpoint.path());
@@ -79,7 +79,7 @@ async fn address_limit_precedes_everything() {
 
 #[tokio::test]
 async fn authentication_precedes_validation() {
-    let app = TestApp::new().await;
+    let app = TestApp::with_every_route().await;
     for endpoint in table().into_iter().filter(|endpoint| endpoint.rule().is_protected()) {
         let path = format!("{}?unknown=1", endpoint.path().replace("{id}", "x"));
         let request =
@@ -136,7 +136,7 @@ async fn session_limit_follows_authentication_and_precedes_path_query_and_body()
 
 #[tokio::test]
 async fn permission_precedes_path_query_and_body() {
-    let app = TestApp::new().await;
+    let app = TestApp::with_every_route().await;
     let client = app.client().await;
     for endpoint in table() {
         let (Rule::Permission(permission) | Rule::Lookup(permission)) = endpoint.rule() else {

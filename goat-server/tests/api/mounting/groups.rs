@@ -9,11 +9,12 @@ use goat_tower::cookie::Cookies;
 use serde_json::{Value, json};
 
 use super::{application, concrete, document, operations};
-use crate::support::app::{PASSWORD, TestApp};
+use crate::support::app::{PASSWORD, Setup, TestApp};
 
 /// An app that serves one group under `/m`.
-async fn of(group: Group) -> TestApp {
+async fn of(group: Group, change: impl Fn(&mut Setup)) -> TestApp {
     let app = TestApp::with(|setup| {
+        change(setup);
         setup.http.session_cookies = Some(Cookies::new());
         setup.http.login_page = Some(LoginPageSettings::default());
     })
@@ -26,7 +27,7 @@ async fn of(group: Group) -> TestApp {
 async fn a_group_has_its_routes_and_no_others() {
     let mut seen = 0;
     for group in Group::ALL {
-        let app = of(*group).await;
+        let app = of(*group, Setup::every_route).await;
         for endpoint in table() {
             let path = format!("/m{}", concrete(endpoint.path()));
             let method = endpoint.method().clone();
@@ -92,13 +93,13 @@ async fn openapi_document_has_the_mounted_routes_and_what_they_use() {
 
 #[tokio::test]
 async fn a_location_is_not_given_where_the_resource_is_not_mounted() {
-    let app = of(Group::Accounts).await;
+    let app = of(Group::Accounts, |_| {}).await;
     let body = json!({"email": "ann@example.org", "password": PASSWORD});
     let response = app.post("/m/api/v1/auth/signup").json(&body).send().await;
     assert_eq!((response.status, response.header("location")), (201, ""));
     assert!(!app.api.clone().groups([Group::Accounts]).openapi().contains("Location"));
 
-    let app = of(Group::Administration).await;
+    let app = of(Group::Administration, |_| {}).await;
     let admin = app.admin().await;
     let own = app.delete(&format!("/m{}", admin.path())).bearer(&admin.token).send().await;
     assert_eq!(own.failure(), (403, "outranked"));

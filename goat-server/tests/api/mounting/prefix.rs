@@ -49,7 +49,9 @@ fn resolved(page: &str, reference: &str) -> String {
 #[tokio::test]
 async fn every_route_is_behind_the_prefix_and_problems_name_it() {
     for prefix in PREFIXES {
-        let app = mounted(Backend::Memory, prefix).await;
+        let app = TestApp::with_every_route().await;
+        let router = application([app.api.clone().prefix(prefix)]);
+        let app = app.within(router);
         for endpoint in table() {
             let without = concrete(endpoint.path());
             let path = format!("{prefix}{without}");
@@ -107,7 +109,9 @@ async fn locations_lead_to_the_resource(backend: Backend) {
 async fn openapi_document_names_the_prefix_as_its_server() {
     let whole = document(&TestApp::new().await, "/api/openapi.json").await;
     for prefix in PREFIXES {
-        let app = mounted(Backend::Memory, prefix).await;
+        let app = TestApp::with_every_route().await;
+        let router = application([app.api.clone().prefix(prefix)]);
+        let app = app.within(router);
         let found = document(&app, &format!("{prefix}/api/openapi.json")).await;
         assert_eq!(found["servers"], json!([{"url": prefix, "description": "This server"}]));
         assert_eq!(

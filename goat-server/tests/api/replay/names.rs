@@ -62,11 +62,11 @@ impl Names {
     }
 }
 
-/// Whether a word has the form of a ULID, or of the secret of a pending sign-in.
+/// Whether a word has the form of a ULID, of the secret of a pending sign-in, or of the token of a link.
 fn is_id(word: &str) -> bool {
     let is_digit = |one: u8| one.is_ascii_digit() || b"ABCDEFGHJKMNPQRSTVWXYZ".contains(&one);
     let is_ulid = word.len() == 26 && word.as_bytes()[0] <= b'7';
-    (is_ulid || word.len() == 52) && word.bytes().all(is_digit)
+    (is_ulid || [52, 78].contains(&word.len())) && word.bytes().all(is_digit)
 }
 
 /// The header and the claims of a JSON Web Token.

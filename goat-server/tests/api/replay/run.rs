@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::Body;
+use goat_core::challenge::ServerKeys;
 use goat_core::factor::FactorKind;
-use goat_core::testing::ManualClock;
+use goat_core::testing::{Letters, ManualClock};
 use goat_core::token::TokenKeys;
 use goat_core::{Secret, Status, UserId};
 use http::Method;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use super::names::Names;
 use crate::support::app::{CLIENT, PASSWORD, Setup, TestApp, TestResponse};
 use crate::support::backend::TestStores;
+use crate::support::mail::by_link;
 
 /// One key for all runs, so that key ids are equal.
 static KEY: LazyLock<Secret<String>> = LazyLock::new(TokenKeys::generate_pem);
@@ -93,10 +95,13 @@ pub(crate) fn text(value: &Value) -> String {
 
 impl Run {
     pub(crate) async fn on(stores: NodeStores, change: impl Fn(&mut Setup)) -> Self {
-        let clock = ManualClock::default();
+        let (clock, letters, server_keys) =
+            (ManualClock::default(), Letters::default(), ServerKeys::generate());
         let setup = |setup: &mut Setup| {
             setup.keys = TokenKeys::eddsa(std::slice::from_ref(&*KEY)).expect("a key");
             setup.clock = clock.clone();
+            setup.letters = letters.clone();
+            setup.server_keys = server_keys.clone();
             change(setup);
         };
         let app = TestApp::over(stores.first, setup).await;
@@ -138,6 +143,11 @@ impl Run {
         for app in [Some(&self.app), self.second.as_ref()].into_iter().flatten() {
             app.factors.enrol(user, kind, app.goat.time().now());
         }
+    }
+
+    /// Waits for a letter of this name to an address, and returns the token of its link.
+    pub(crate) async fn link(&self, to: &str, name: &str) -> String {
+        text(&by_link(&self.app.letter(to, name).await)["token"])
     }
 
     /// Starts a request such as `GET /api/v1/user`.

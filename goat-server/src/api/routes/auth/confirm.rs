@@ -1,15 +1,17 @@
 //! `POST /api/v1/auth/login/confirm`
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use goat_core::factor::{Answer, SignInChallenge};
 use goat_core::{ChallengeId, Goat, Secret};
 use goat_tower::{Origin, Problem};
+use http::StatusCode;
 use utoipa::ToSchema;
 
 use super::login::{InCookies, respond};
 use crate::api::AppState;
 use crate::api::extract::{Fields, FromFieldsWith, Json, NoQuery, Refused, SessionCookies};
+use crate::api::routes::split_decisions;
 use crate::api::view::{BodyOrCookies, Data, SignedIn, SignedInByCookie};
 
 /// The answer to a pending sign-in: exactly one of `code` and `recovery_code`.
@@ -92,5 +94,6 @@ pub(crate) async fn confirm(
 ) -> Result<Response, Problem> {
     // Before the answer is verified.
     let cookies = session.map(|InCookies| cookies.for_sign_in()).transpose()?;
-    respond(goat.answer(pending, answer, &origin).await?, cookies)
+    let (signed_in, decisions) = split_decisions(goat.answer(pending, answer, &origin).await?);
+    Ok((decisions, respond(StatusCode::OK, signed_in, cookies)?).into_response())
 }

@@ -3,10 +3,10 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use goat_core::auth::{self, Login};
-use goat_core::limit::WithDecisions;
 use goat_core::{Goat, Secret};
 use goat_tower::cookie::Cookies;
 use goat_tower::{Origin, Problem};
+use http::StatusCode;
 use utoipa::ToSchema;
 
 use crate::api::AppState;
@@ -97,21 +97,22 @@ pub(crate) async fn login(
     let cookies = session.map(|InCookies| cookies.for_sign_in()).transpose()?;
     let signed_in =
         goat.login(Login { email, password, device_token, origin: origin.into() }).await?;
-    respond(signed_in, cookies)
+    let (signed_in, decisions) = split_decisions(signed_in);
+    Ok((decisions, respond(StatusCode::OK, signed_in, cookies)?).into_response())
 }
 
 /// Returns the response to a completed sign-in: with the tokens, or with cookies.
 pub(super) fn respond(
-    signed_in: WithDecisions<auth::SignedIn>,
+    status: StatusCode,
+    signed_in: auth::SignedIn,
     cookies: Option<&Cookies>,
 ) -> Result<Response, Problem> {
-    let (signed_in, decisions) = split_decisions(signed_in);
     let Some(cookies) = cookies else {
-        return Ok((decisions, Data::new(SignedIn::from(signed_in))).into_response());
+        return Ok((status, Data::new(SignedIn::from(signed_in))).into_response());
     };
     let expiries = TokenExpiries::from(&signed_in.tokens);
     let data = SignedInByCookie { expiries, user: signed_in.user.into() };
-    let mut response = (decisions, Data::new(data)).into_response();
+    let mut response = (status, Data::new(data)).into_response();
     cookies.put(&signed_in.tokens, response.headers_mut())?;
     Ok(response)
 }

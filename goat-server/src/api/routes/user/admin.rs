@@ -115,7 +115,8 @@ pub(crate) struct UpdateBody {
     #[schema(value_type = Option<String>, nullable = false, format = Email, example = "ann@example.org")]
     email: Option<Email>,
     /// 15 to 256 characters unless the server is configured otherwise. Common passwords and the
-    /// e-mail address are rejected.
+    /// e-mail address are rejected. Must be absent on a server that sends mail: start a password reset by
+    /// `POST /api/v1/user/{id}/recover`.
     #[schema(value_type = Option<String>, nullable = false, format = Password)]
     password: Option<Secret<String>>,
 }
@@ -123,6 +124,9 @@ pub(crate) struct UpdateBody {
 impl FromFieldsWith<AppState> for UpdateBody {
     fn from_fields_with(fields: &mut Fields, state: &AppState) -> Result<Self, Refused> {
         let email = fields.optional_parse("email", person_email);
+        if state.goat.has_courier() {
+            return email_only(fields, email);
+        }
         let password = fields.optional_secret("password");
         let known = email.as_ref().ok().and_then(Option::as_ref);
         let password = new_password(fields, "password", password, known, &state.goat);
@@ -134,9 +138,22 @@ impl FromFieldsWith<AppState> for UpdateBody {
     }
 }
 
+/// Requests the members where users reset their passwords by mail: an administrator sets none (M12).
+fn email_only(
+    fields: &mut Fields,
+    email: Result<Option<Email>, Refused>,
+) -> Result<UpdateBody, Refused> {
+    let recover = "must be absent: start a password reset by POST /api/v1/user/{id}/recover";
+    let password = fields.absent("password", recover);
+    let (email, ()) = (email?, password?);
+    let email = email.ok_or_else(|| fields.refuse("email", "is required"))?;
+    Ok(UpdateBody { email: Some(email), password: None })
+}
+
 /// Update a user
 ///
-/// Changes the e-mail address, the password or both. A new password ends all sessions of the user. To
+/// Changes the e-mail address, the password or both. A new password ends all sessions of the user. On a server
+/// that sends mail, only the user sets the password: see `POST /api/v1/user/{id}/recover`. To
 /// update your own account, use `PATCH /api/v1/user/change-email` or
 /// `PATCH /api/v1/user/change-password`.
 #[utoipa::path(

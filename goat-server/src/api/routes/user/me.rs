@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 use crate::api::extract::{Fields, FromFields, Json, NoQuery, Refused, SessionCookies};
 use crate::api::routes::{person_email, split_decisions};
 use crate::api::view::{
-    BodyOrCookies, Data, PasswordChanged, PasswordChangedByCookie, Profile, User,
+    Accepted, BodyOrCookies, ChallengeSent, Data, PasswordChanged, PasswordChangedByCookie,
+    Profile, User,
 };
 
 /// Get the current user
@@ -50,19 +51,25 @@ impl FromFields for ChangeEmailBody {
 
 /// Change the current user's e-mail address
 ///
+/// On a server that sends mail, the address changes once its mailbox answers: by the link of the message, or
+/// by its code and `challenge` with `POST /api/v1/auth/change-email/confirm`. The response is the same if
+/// another account has the address. The old address is told of the change.
+///
 /// Sending the present address again succeeds and changes nothing; its upper and lower case may be
 /// changed. Needs the current password, or a recent authentication without it. A change counts against the
-/// rate limit of sign-up for the client's address, and the password against one of the session.
+/// rate limit of sign-up for the client's address, the password against one of the session, and the message
+/// against one of the new address.
 #[utoipa::path(
     patch,
     path = "/api/v1/user/change-email",
     operation_id = "changeEmail",
     tag = "Account",
     responses(
-        (status = 200, description = "The current user, with the new address.", body = Data<User>),
+        (status = 200, description = "The current user, with the new address, on a server that sends no mail or if the address is the present one.", body = Data<User>),
+        (status = 202, description = "A message is sent to the new address.", body = Data<ChallengeSent>),
         (status = 401, description = "`step-up-required`: without `current_password`, authenticate again first."),
         (status = 403, description = "`wrong-password`: the current password is wrong."),
-        (status = 409, description = "`email-taken`: another account has this e-mail address."),
+        (status = 409, description = "`email-taken`: another account has this e-mail address. Only on a server that sends no mail."),
     ),
 )]
 pub(crate) async fn change_email(
@@ -72,13 +79,12 @@ pub(crate) async fn change_email(
     origin: Origin,
     Json(ChangeEmailBody { email, current_password }): Json<ChangeEmailBody>,
 ) -> Result<Response, Problem> {
-    let (users, origin) = (goat.users(), origin.into());
-    let changed = users.change_email(&me, email, current_password.as_ref(), &origin).await?;
+    let changed = goat.users().change_email(&me, email, current_password.as_ref(), &origin).await?;
     let (changed, decisions) = split_decisions(changed);
-    match changed {
-        EmailChange::Changed(user) => Ok((decisions, Data::new(User::from(user))).into_response()),
-        EmailChange::Sent(_) => Ok((decisions, StatusCode::ACCEPTED).into_response()),
-    }
+    Ok(match changed {
+        EmailChange::Changed(user) => (decisions, Data::new(User::from(user))).into_response(),
+        EmailChange::Sent(sent) => (decisions, Accepted::from(sent)).into_response(),
+    })
 }
 
 /// The current and the new password.
