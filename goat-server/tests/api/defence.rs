@@ -18,7 +18,7 @@ impl TestApp {
     }
 
     /// Fails to sign in from many addresses until the account is throttled.
-    async fn throttle(&self, email: &str) {
+    pub(crate) async fn throttle(&self, email: &str) {
         for number in 0_u32.. {
             let from = format!("198.51.{}.{}", number / 250, number % 250);
             let guess = self.login(&from, json!({"email": email, "password": "wrong"})).await;

@@ -7,6 +7,7 @@ mod support;
 mod auth;
 mod contract;
 mod keys;
+mod mail;
 mod meta;
 mod permissions;
 mod roles;

@@ -1,15 +1,21 @@
 //! `/api/v1/auth`.
 
+mod change_email;
+mod code;
 mod confirm;
 mod cookies;
 mod introspect;
+mod invite;
 mod login;
 mod logout;
+mod recover;
 mod refresh;
 mod revoke;
 mod signup;
+mod signup_confirmed;
 mod step_up;
 mod verify;
+mod verify_email;
 
 use serde_json::{Value, json};
 

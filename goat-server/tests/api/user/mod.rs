@@ -7,6 +7,7 @@ mod keys;
 mod list;
 mod me;
 mod profile;
+mod recover;
 mod service;
 mod session;
 
