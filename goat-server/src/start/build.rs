@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use goat_core::challenge::ServerKeys;
 use goat_core::event::Observer;
 use goat_core::password::{Argon2id, BulkheadLimits, PasswordPolicy, Peppers};
 use goat_core::store::UserStore;
@@ -60,7 +61,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     // Before the stores: a faulty template is found before anything is changed.
     let public_url = settings.http.public_url.as_ref();
     let mail = MailCourier::from_settings(&settings.mail, public_url, Arc::clone(&clock))?;
-    let mailbag = mail.map(|(_, mailbag)| mailbag);
+    let (courier, mailbag) = mail.unzip();
     let storage = Storage::open(&settings.storage, &data).await?;
     let mut connectivity = storage.check_connectivity().await?;
     warnings.append(&mut connectivity.warnings);
@@ -76,7 +77,7 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
     let keys = token_keys(&settings.tokens.keys, &data)?;
     let server_keys = server_keys(&settings.mail, &data)?;
     let users = Arc::clone(&stores.users);
-    let builder = Goat::builder(stores, keys.0.clone())
+    let mut builder = Goat::builder(stores, keys.0.clone())
         .tokens(token_settings(settings)?)
         .settings(rules(settings)?)
         .hasher(Arc::clone(&hashing.hasher))
@@ -84,6 +85,10 @@ pub async fn build(settings: &Settings, observer: Arc<dyn Observer>) -> Result<S
         .clock(clock)
         .observer(observer)
         .stored_roles();
+    if let Some(courier) = courier {
+        let keys = ServerKeys::new(server_keys.clone())?;
+        builder = builder.courier(Arc::new(courier)).server_keys(keys);
+    }
     let goat = with_breached(builder, breached).build()?;
     // Without users it is a first start. Before the checks, since the file may create the role given at
     // sign-up.

@@ -20,6 +20,7 @@ mod keys;
 mod kill;
 mod limits;
 mod log_lines;
+mod mail;
 mod metrics;
 mod own_process;
 mod panics;
