@@ -1,6 +1,6 @@
-//! Timing of failed logins: whether the response time reveals if an account exists, with goat's own
-//! hashes alone and while bcrypt hashes are in use. Samples are interleaved, so that other load affects
-//! all cases equally.
+//! Timing of failed logins and of requests for letters: whether the response time reveals if an account
+//! exists, with goat's own hashes alone and while bcrypt hashes are in use. Samples are interleaved, so that
+//! other load affects all cases equally.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,13 @@ use goat_core::auth::Login;
 use goat_core::password::ForeignHashes;
 use goat_core::session::Origin;
 use goat_core::store::{UserChange, UserSnapshot, UserWrite};
-use goat_core::user::NewUser;
-use goat_core::{Actor, Email, Goat, Settings, Status, Stores, token::TokenKeys};
+use goat_core::user::{Account, NewUser};
+use goat_core::{Actor, Email, Goat, Settings, Signup, Status, Stores, token::TokenKeys};
 
 const ROUNDS: usize = 60;
+
+/// Of requests for letters, which are much shorter.
+const LETTER_ROUNDS: usize = 1000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,6 +64,7 @@ async fn measure() {
         ("known address with Argon2id, bcrypt in use", "active@example.org", WRONG),
     ];
     compare("failed logins while bcrypt hashes are in use", &goat, &cases, &mut summary).await;
+    letters(&mut summary).await;
     summary.write();
 }
 
@@ -75,10 +79,15 @@ fn goat(stores: Stores, hasher: ForeignHashes) -> Goat {
 
 /// Stores a text as a user's password hash.
 async fn store_hash(stores: &Stores, goat: &Goat, address: &str, hash: &str) {
+    store(stores, goat, address, |account| account.password_hash = hash.into()).await;
+}
+
+/// Stores a changed account, bypassing goat.
+async fn store(stores: &Stores, goat: &Goat, address: &str, change: impl FnOnce(&mut Account)) {
     let email = Email::parse(address).expect("an address");
     let found = stores.users.by_email(email.canonical()).await.expect("a store in memory");
     let mut account = found.expect("the user");
-    account.password_hash = hash.into();
+    change(&mut account);
     let decide = |_: &UserSnapshot| Ok(UserChange::Put(account.clone()));
     let top_role = &goat.roles().get("admin").expect("a shipped role");
     let (target, assigns) = (account.user.id, None);
@@ -109,6 +118,83 @@ async fn compare(title: &str, goat: &Goat, cases: &[Case], summary: &mut Summary
     }
 }
 
+/// A request for a letter.
+#[derive(Clone, Copy)]
+enum Request {
+    SignUp,
+    Recovery,
+    SignIn,
+}
+
+/// Compares requests for letters by addresses of each kind with those by an unknown one, in SQLite.
+async fn letters(summary: &mut Summary) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stores = Stores::sqlite(folder.path().join("goat.db")).await.expect("a database");
+    let settings = Settings {
+        mail_quota: None,
+        email_sign_in: true,
+        signup: Signup::Confirmed,
+        ..Settings::default()
+    };
+    let goat = Goat::builder(stores.clone(), TokenKeys::generate())
+        .settings(settings)
+        .test_letters()
+        .build()
+        .expect("the settings are in bounds");
+    let users = goat.users();
+    let names = ["unknown", "known", "verified", "suspended", "inactive"];
+    for name in &names[1..] {
+        let email = Email::parse(&format!("{name}@example.org")).expect("an address");
+        let role = goat.roles().get("client").expect("a shipped role");
+        let status = if *name == "inactive" { Status::Inactive } else { Status::Active };
+        let new = NewUser { email, password: Some(PASSWORD.into()), role, status };
+        let user = users.create(Actor::system("bench"), new).await.expect("a new user");
+        if *name == "suspended" {
+            let changed = users.change_status(Actor::system("bench"), user.id, Status::Suspended);
+            changed.await.expect("suspended");
+        }
+    }
+    store(&stores, &goat, "verified@example.org", |account| {
+        account.user.email_verified_at = Some(account.user.created_at);
+    })
+    .await;
+    for (title, request) in [
+        ("sign-up", Request::SignUp),
+        ("recovery", Request::Recovery),
+        ("sign-in by a letter", Request::SignIn),
+    ] {
+        let mut samples = vec![Vec::with_capacity(LETTER_ROUNDS); names.len()];
+        for round in 0..LETTER_ROUNDS {
+            // In another order each time, so that no case follows the same one.
+            for place in 0..names.len() {
+                let case = (place * (1 + round % (names.len() - 1)) + round) % names.len();
+                let email = format!("{}@example.org", names[case]);
+                let email = Email::parse(&email).expect("an address");
+                let origin = Origin::default();
+                let started = Instant::now();
+                let sent = match request {
+                    Request::SignUp => goat.request_sign_up(email, &origin).await,
+                    Request::Recovery => goat.request_recovery(email, &origin).await,
+                    Request::SignIn => goat.request_sign_in(email, &origin).await,
+                };
+                samples[case].push(started.elapsed());
+                sent.expect("accepted");
+            }
+            drop(goat.testing().letters().take());
+        }
+        let medians: Vec<_> = samples.into_iter().map(median).collect();
+        println!("request for a letter, {title}: median of {LETTER_ROUNDS} interleaved samples");
+        for (name, time) in names.iter().zip(&medians) {
+            let ratio = time.as_secs_f64() / medians[0].as_secs_f64();
+            println!("  {name:<44} {:>8.1} µs  {ratio:.3}", time.as_secs_f64() * 1e6);
+            if *name != names[0] {
+                let row = format!("request for a letter, {title}: {name} address");
+                summary.row(&row, ratio, &microseconds(*time), &microseconds(medians[0]));
+            }
+        }
+    }
+}
+
 fn attempt(email: &str, password: &str) -> Login {
     Login {
         email: email.into(),
@@ -125,4 +211,8 @@ fn median(mut samples: Vec<Duration>) -> Duration {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}
+
+fn microseconds(time: Duration) -> String {
+    format!("{:.1} µs", time.as_secs_f64() * 1e6)
 }

@@ -1,9 +1,11 @@
 //! Challenges: stored one-time secrets that await their answer, such as a pending sign-in or a link in a
 //! message.
 //!
-//! Every answer runs: find → limits → attempt → comparison in constant time → take → write. Invariants:
+//! Every answer runs: find → limits → attempt → comparison in constant time → take → write. The link of a
+//! letter with a typed code uses no attempt: strangers know the ids of challenges that they asked for, and
+//! would use up those of the letter's reader. Invariants:
 //! - a challenge is answered once: of concurrent answers exactly one takes it;
-//! - wrong answers are bounded by the attempts in the challenge itself;
+//! - guesses are bounded by the attempts in the challenge itself;
 //! - neither the secret of a link nor a typed code is stored, only a hash.
 
 mod code;
@@ -170,7 +172,7 @@ impl fmt::Debug for Challenge {
 }
 
 impl Challenge {
-    /// Whether it can be answered.
+    /// Whether it has not expired and has attempts left.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at && self.attempts_left > 0

@@ -22,9 +22,12 @@ const PASSWORD_CHECK: &str = "password-check";
 const AUTH: &str = "auth";
 const MAIL: &str = "mail";
 
-/// The counter of notices of a wrong second factor, which no header shows.
+/// The counters of notices, which no header shows: of a wrong second factor and of a new device. Each sign-in
+/// would cause one, and many would bury the others.
 const WRONG_FACTOR: &str = "wrong-factor-notice";
 const WRONG_FACTOR_QUOTA: Quota = Quota::per_hour(1);
+const NEW_DEVICE: &str = "new-device-notice";
+const NEW_DEVICE_QUOTA: Quota = Quota::per_hour(3);
 
 /// The counter of sign-up, which reveals the same: whether an address is taken.
 const SIGN_UP: &str = "signup";
@@ -88,11 +91,19 @@ impl CredentialLimits {
         one_admitted(self.limits.acquire(MAIL, key, quota).await?).map(drop)
     }
 
-    /// Whether the owner of an account may be told of another wrong second factor. A limiter that does not
-    /// answer says no: the event has it.
-    pub(super) async fn may_notify(&self, user: UserId) -> bool {
-        let key = LimitKey::text(WRONG_FACTOR, &user.to_string());
-        let acquired = self.limits.acquire(WRONG_FACTOR, key, WRONG_FACTOR_QUOTA).await;
+    /// Whether the owner of an account may be told of another wrong second factor.
+    pub(super) async fn may_tell_of_factor(&self, user: UserId) -> bool {
+        self.may_tell(WRONG_FACTOR, user, WRONG_FACTOR_QUOTA).await
+    }
+
+    /// Whether the owner of an account may be told of another new device.
+    pub(super) async fn may_tell_of_device(&self, user: UserId) -> bool {
+        self.may_tell(NEW_DEVICE, user, NEW_DEVICE_QUOTA).await
+    }
+
+    /// A limiter that does not answer says no: the event has it.
+    async fn may_tell(&self, limit: &'static str, user: UserId, quota: Quota) -> bool {
+        let acquired = self.limits.acquire(limit, LimitKey::user(limit, user), quota).await;
         acquired.is_ok_and(|decision| !decision.is_limited())
     }
 

@@ -244,7 +244,7 @@ impl Context {
                 let event = Event::new(EventKind::KeyCreated, key.created_at, actor).about(&owner);
                 self.observer.observe(&event.of_key(key.id));
                 let message = Message::KeyCreated { name: key.name.clone(), at: key.created_at };
-                self.notify(&owner, &Languages::default(), message);
+                self.notify(&owner, &Languages::default(), message).await;
                 Ok(created)
             }
             Err(error) => {

@@ -236,7 +236,7 @@ impl Context {
             let signed_in =
                 context.create_session(&proof, rehashed, permissions, origin, actor).await?;
             if let Some(origin) = origin_of_notice {
-                context.notify_new_device(&signed_in.user, origin);
+                context.notify_new_device(&signed_in.user, origin).await;
             }
             Ok(signed_in)
         })

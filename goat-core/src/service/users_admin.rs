@@ -138,8 +138,12 @@ impl Users {
                         .end_sessions(&before.user, before.epoch, None, actor.event_actor())
                         .await;
                     context.emit(EventKind::PasswordChanged, actor.event_actor(), &after.user);
+                    // To the earlier address, if that changes too: the new one may not be the owner's.
                     let languages = Languages::default();
-                    context.notify_password_changed(&after.user, &languages, now).await;
+                    context.notify_password_changed(&before.user, &languages, now).await;
+                }
+                if before.user.email.canonical() != after.user.email.canonical() {
+                    context.note_rescue(&before.user, now).await;
                 }
                 if before.user.email.as_str() != after.user.email.as_str() {
                     let before = before.user.email;

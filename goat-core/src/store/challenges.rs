@@ -17,7 +17,8 @@ use crate::id::{ChallengeId, UserId};
 /// - a challenge that was taken or removed never returns;
 /// - a dropped call took effect completely or not at all.
 ///
-/// A challenge is live until it expires or has no attempts left. One whose user no longer exists opens
+/// A challenge is live until it expires. One without attempts left is found, since the link of a letter uses
+/// none, but takes no further attempt. One whose user no longer exists opens
 /// nothing; [`Goat`](crate::Goat) removes a deleted user's, and a store in the database of the users does so
 /// in the transaction of the deletion.
 /// `now` is the caller's clock; a store with a
@@ -40,7 +41,7 @@ pub trait ChallengeStore: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Challenge>, StoreError>;
 
-    /// Whether a live challenge of this purpose and subject exists.
+    /// Whether a live challenge of this purpose and subject exists that has attempts left.
     async fn is_pending(
         &self,
         purpose: Purpose,

@@ -85,8 +85,11 @@ impl Context {
     }
 
     /// Uses an attempt of the challenge and compares the answer. A typed code counts against the limits of the
-    /// account of `email` too, over all its challenges; a link does not, so that its reader gets through while
-    /// strangers exhaust them.
+    /// account of `email` too, over all its challenges.
+    ///
+    /// The link of a letter that has a code too uses no attempt and does not count: a stranger who asked for
+    /// the letter knows the id of its challenge, and would end it for its reader by wrong answers. Its 256
+    /// bits are not guessed.
     pub(super) async fn compare(
         &self,
         found: Found,
@@ -99,7 +102,11 @@ impl Context {
             let acquired = self.credential_limits.acquire_account(email.canonical()).await;
             self.note_limits(acquired, &EventActor::Anonymous, origin.address)?;
         }
-        let has_attempt = self.stores.challenges.attempt(id, purpose, self.time.now()).await?;
+        let is_known_to_strangers = challenge.code.is_some();
+        let has_attempt = match &presented {
+            Presented::Link(_) if is_known_to_strangers => true,
+            _ => self.stores.challenges.attempt(id, purpose, self.time.now()).await?,
+        };
         // TIMING: both comparisons are in constant time.
         let is_right = match (&presented, &challenge.link, &challenge.code) {
             (Presented::Link(token), Some(stored), _) => {
@@ -114,6 +121,15 @@ impl Context {
             return Ok(Proven(challenge));
         }
         self.note_wrong_answer(&challenge, origin);
+        Err(ErrorKind::InvalidChallenge.into())
+    }
+
+    /// Uses an attempt of an answered challenge, for a further answer that can be guessed.
+    pub(super) async fn attempt_more(&self, Proven(challenge): &Proven) -> Result<()> {
+        let (id, purpose) = (challenge.id, challenge.purpose);
+        if self.stores.challenges.attempt(id, purpose, self.time.now()).await? {
+            return Ok(());
+        }
         Err(ErrorKind::InvalidChallenge.into())
     }
 

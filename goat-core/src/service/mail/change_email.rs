@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::challenge::{Purpose, Subject};
+use crate::challenge::{Challenge, Purpose, Subject};
+use crate::clock::Timestamp;
 use crate::courier::{Letter, Message};
 use crate::detached::run_to_completion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventActor;
+use crate::language::Languages;
 use crate::session::Origin;
 use crate::store::{UserChange, UserSnapshot};
-use crate::user::{Account, Email};
+use crate::user::{Account, Email, User};
 
 use super::super::Context;
 use super::super::context::{Acting, changed};
@@ -26,8 +28,12 @@ use super::request::{ChallengeSent, NewChallenge, owner_of};
 /// How long the old address takes a change back (NIST SP 800-63B-4 §4.6).
 const UNDO_TTL: Duration = Duration::from_secs(7 * 86_400);
 
-/// How many changes of a user, and how many ways back of an address, can be answered.
+/// How many changes of a user can be answered.
 const LIVE: u32 = 1;
+
+/// How many ways back of an address can be answered: all of them. Otherwise a change that does not take effect
+/// would end the way back from an earlier one.
+pub(super) const LIVE_UNDOS: u32 = u32::MAX;
 
 /// The payload of a change, and of the way back from it.
 #[derive(Serialize, Deserialize)]
@@ -107,18 +113,22 @@ impl Context {
         // change back.
         let permit = self.mail()?.reserve_notice()?;
         self.take(&proven).await?;
-        let (id, now) = (account.user.id, self.time.now());
+        let id = account.user.id;
+        // By one clock: the way back from an earlier change is older, whichever node made it.
+        let now = self.time.now().max(account.user.updated_at + Duration::from_millis(1));
         let undo = match account.user.email_verified_at {
             Some(_) => {
-                Some(self.new_challenge(Purpose::UndoEmail, owner_of(&account), UNDO_TTL, &held)?)
+                let owner = owner_of(&account);
+                let mut undo = self.new_challenge(Purpose::UndoEmail, owner, UNDO_TTL, &held)?;
+                undo.challenge.made_at = now;
+                Some(undo)
             }
             None => None,
         };
         if let Some(undo) = &undo {
-            // Before the write, so that no change is without its way back. Without the change, its secret
-            // stays unknown.
+            // Before the write, so that no change is without its way back.
             let subject = Subject::address(old.as_str());
-            self.stores.challenges.put(&undo.challenge, &subject, LIVE).await?;
+            self.stores.challenges.put(&undo.challenge, &subject, LIVE_UNDOS).await?;
         }
         let rule = |snapshot: &UserSnapshot| {
             let mut account = proven.account(snapshot, &old)?;
@@ -127,8 +137,16 @@ impl Context {
             account.user.updated_at = now;
             Ok(UserChange::Put(account))
         };
-        let outcome = self.write_user(Acting::default(), id, None, &rule).await?;
-        let (_, after) = changed(outcome)?;
+        let written = self.write_user(Acting::default(), id, None, &rule).await;
+        let (_, after) = match written.and_then(changed) {
+            Ok(accounts) => accounts,
+            Err(error) => {
+                if let Some(undo) = &undo {
+                    self.forget_undo(&undo.challenge).await;
+                }
+                return Err(error);
+            }
+        };
         let mut event = self.email_changed(EventActor::User(id), old.clone(), &after.user);
         event.address = origin.address;
         self.observer.observe(&event);
@@ -136,5 +154,25 @@ impl Context {
         let message = Message::EmailChanged { undo, at: now };
         permit.send(Letter::new(old, origin.languages.clone(), message));
         Ok(())
+    }
+
+    /// Completes a change of an address by an administrator: ends every letter of the user, the ways back from
+    /// earlier changes among them, which a thief may have, and tells the old address.
+    pub(crate) async fn note_rescue(&self, before: &User, at: Timestamp) {
+        if self.mail.is_none() {
+            return;
+        }
+        if let Err(error) = self.stores.challenges.remove_all(before.id, None).await {
+            tracing::error!(%error, user = %before.id, "letters from before a change of the address by an administrator are not ended");
+        }
+        self.notify(before, &Languages::default(), Message::EmailChanged { undo: None, at }).await;
+    }
+
+    /// Removes the way back from a change that did not take effect. Its secret was sent to no one, so a
+    /// failure is only logged.
+    async fn forget_undo(&self, undo: &Challenge) {
+        if let Err(error) = self.stores.challenges.take(undo.id).await {
+            tracing::warn!(%error, "the undo of a change that failed is not removed; it expires");
+        }
     }
 }

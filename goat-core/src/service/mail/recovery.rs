@@ -145,10 +145,10 @@ impl Context {
         let user = proven.0.user.ok_or(ErrorKind::InvalidChallenge)?;
         let account = self.stores.users.by_id(user).await?;
         let account = account.ok_or(ErrorKind::InvalidChallenge)?;
-        if !held.has_shown_factor && self.needs_recovery_code(&account).await? {
-            self.show_recovery_code(user, recovery_code).await?;
-        }
         let hash = Secret::new(self.hasher.hash(password).await?);
+        if !held.has_shown_factor && self.needs_recovery_code(&account).await? {
+            self.show_recovery_code(&proven, user, recovery_code).await?;
+        }
         let recovery = Recovery { proven, account, email, hash };
         let (context, origin) = (Arc::clone(self), origin.clone());
         // The sessions end, also if the client disconnects after the write.
@@ -157,6 +157,7 @@ impl Context {
 
     async fn show_recovery_code(
         &self,
+        proven: &Proven,
         user: UserId,
         recovery_code: Option<Secret<String>>,
     ) -> Result<()> {
@@ -167,6 +168,8 @@ impl Context {
             );
             return Err(Error::invalid(vec![missing]));
         };
+        // TIMING: before the code is verified, so that the attempts bound parallel guesses too.
+        self.attempt_more(proven).await?;
         match self.verify_answer(user, &Answer::RecoveryCode(code)).await? {
             Some(Method::RecoveryCode) => Ok(()),
             _ => Err(ErrorKind::InvalidChallenge.into()),
@@ -203,7 +206,7 @@ impl Context {
         if is_first_proof && let Err(error) = self.revoke_unproven(&user).await {
             tracing::warn!(%error, user = %id, "a key that was created during the recovery may remain");
         }
-        self.end_challenges(id, now).await;
+        self.end_challenges(id).await;
         self.credential_limits.reset_attempts(user.email.canonical()).await;
         let event = Event::new(EventKind::PasswordRecovered, now, actor).about(&user);
         self.observer.observe(&event.with_address(origin.address));
@@ -223,9 +226,9 @@ impl Context {
     }
 
     /// Removes the challenges of a user but those that undo a change of address.
-    async fn end_challenges(&self, user: UserId, now: Timestamp) {
-        let all = now + std::time::Duration::from_secs(1);
-        let kept = Some((Purpose::UndoEmail, all));
+    async fn end_challenges(&self, user: UserId) {
+        // All of them, also those by the clock of a node that is ahead.
+        let kept = Some((Purpose::UndoEmail, Timestamp::from_millis(i64::MAX)));
         if let Err(error) = self.stores.challenges.remove_all(user, kept).await {
             tracing::warn!(%error, %user, "challenges from before a new password not removed; its epoch ends them");
         }
@@ -245,7 +248,7 @@ impl Context {
         let in_force = factors.factors.iter().filter(|factor| factor.confirmed_at.is_some());
         let factors = in_force.map(|factor| factor.kind).collect();
         let keys = self.count_keys(user.id).await.unwrap_or_default();
-        self.notify(user, languages, Message::PasswordChanged { at, factors, keys });
+        self.notify(user, languages, Message::PasswordChanged { at, factors, keys }).await;
     }
 }
 

@@ -26,7 +26,7 @@ use crate::user::{Account, Email, Status, User};
 use super::super::Context;
 use super::super::context::{Acting, changed};
 use super::answer::{MailAnswer, Proven};
-use super::change_email::ChangeHeld;
+use super::change_email::{ChangeHeld, LIVE_UNDOS};
 
 /// The answer of the old mailbox, with the answer of a second factor where one is older than the change.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ impl Context {
         let user = proven.0.user.ok_or(ErrorKind::InvalidChallenge)?;
         let account = self.stores.users.by_id(user).await?;
         let account = account.ok_or(ErrorKind::InvalidChallenge)?;
+        // A suspension stops it; the letter works again after it.
+        if account.user.status != Status::Active {
+            return Err(ErrorKind::InvalidChallenge.into());
+        }
         // Before a factor's code is used up; the transaction decides.
         let other = self.stores.users.by_email(old.canonical()).await?;
         if other.is_some_and(|other| other.user.id != user) {
@@ -109,19 +113,15 @@ impl Context {
         // Before anything is used up: the account has no password after it, and the letter is the way in.
         let permit = self.mail()?.reserve_notice()?;
         self.take(&proven).await?;
-        let (id, now, change) = (account.user.id, self.time.now(), proven.0.made_at);
-        self.revoke_newer_keys(&account.user, change).await?;
-        let rule = |snapshot: &UserSnapshot| {
-            let mut account = snapshot.target.clone().ok_or(ErrorKind::InvalidChallenge)?;
-            account.user.set_email(old.clone());
-            account.user.email_verified_at = Some(now);
-            account.password_hash = Secret::new(Account::NO_PASSWORD.to_owned());
-            account.epoch = account.epoch.next(None);
-            account.user.updated_at = now;
-            Ok(UserChange::Put(account))
+        let id = account.user.id;
+        let (before, after) = match self.write_restored(&proven, &account, &old).await {
+            Ok(accounts) => accounts,
+            Err(error) => {
+                self.put_back(&proven, &old).await;
+                return Err(error);
+            }
         };
-        let outcome = self.write_user(Acting::default(), id, None, &rule).await?;
-        let (before, after) = changed(outcome)?;
+        let change = proven.0.made_at;
         let actor = EventActor::User(id);
         if let Some(before) = before {
             let ended = before.epoch;
@@ -137,14 +137,50 @@ impl Context {
         if let Err(error) = self.revoke_newer_keys(&after.user, change).await {
             tracing::warn!(%error, user = %id, "a key that was created during the undo may remain");
         }
-        if after.user.status != Status::Active {
-            return Ok(());
-        }
         let secret = self.store_recovery(&after, has_shown_factor).await?;
         if let Some(message) = self.recovery_letter(&after, secret, has_shown_factor).await? {
             permit.send(Letter::new(old, origin.languages.clone(), message));
         }
         Ok(())
+    }
+
+    /// Revokes the newer keys and restores the account, unless another change overtook this one.
+    async fn write_restored(
+        &self,
+        proven: &Proven,
+        read: &Account,
+        old: &Email,
+    ) -> Result<(Option<Account>, Account)> {
+        let (id, now) = (read.user.id, self.time.now());
+        // Before the write: a failure restores nothing, rather than leave a key.
+        self.revoke_newer_keys(&read.user, proven.0.made_at).await?;
+        let rule = |snapshot: &UserSnapshot| {
+            let mut account = snapshot.target.clone().ok_or(ErrorKind::InvalidChallenge)?;
+            // Of two that are used at once, the later one sees the other's work and is tried again.
+            let is_same = account.user.email.canonical() == read.user.email.canonical()
+                && account.epoch.number == read.epoch.number
+                && account.user.status == Status::Active;
+            if !is_same {
+                return Err(ErrorKind::Unavailable);
+            }
+            account.user.set_email(old.clone());
+            account.user.email_verified_at = Some(now);
+            account.password_hash = Secret::new(Account::NO_PASSWORD.to_owned());
+            account.epoch = account.epoch.next(None);
+            account.user.updated_at = now.max(account.user.updated_at);
+            Ok(UserChange::Put(account))
+        };
+        changed(self.write_user(Acting::default(), id, None, &rule).await?)
+    }
+
+    /// Puts back an undo that was taken and changed nothing: unlike other letters, it cannot be asked for
+    /// again.
+    async fn put_back(&self, Proven(challenge): &Proven, old: &Email) {
+        let subject = Subject::address(old.as_str());
+        let put = self.stores.challenges.put(challenge, &subject, LIVE_UNDOS).await;
+        if let Err(error) = put {
+            tracing::error!(%error, user = ?challenge.user, "the undo of a changed address is lost");
+        }
     }
 
     /// Revokes the keys of a user that are newer than a change of the address.

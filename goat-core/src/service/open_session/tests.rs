@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Assurance, Login, Method, StepUp, Vouch};
+use crate::auth::{Assurance, Login, MailAnswer, Method, StepUp, Vouch};
+use crate::courier::Message;
 use crate::error::{Error, ErrorKind};
 use crate::factor::{Answer, FactorKind, PendingSignIn};
+use crate::goat::Goat;
 use crate::id::UserId;
 use crate::session::Origin;
+use crate::settings::Settings;
 use crate::store::Stores;
-use crate::testing::{TestFactors, TestGoat};
+use crate::testing::{TestFactors, TestGoat, TestUser};
 
 /// How a method takes part in a sign-in.
 enum Part {
@@ -23,6 +26,7 @@ enum Part {
 /// A first proof of one factor.
 enum First {
     Password,
+    EmailCode,
     Vouched,
 }
 
@@ -30,14 +34,13 @@ enum First {
 fn part(method: Method) -> Part {
     match method {
         Method::Password => Part::First(First::Password),
+        Method::EmailCode => Part::First(First::EmailCode),
         Method::Vouched => Part::First(First::Vouched),
         Method::Totp => Part::Second(Answer::Totp(TestFactors::CODE.into())),
         Method::RecoveryCode => {
             Part::Second(Answer::RecoveryCode(TestFactors::RECOVERY_CODE.into()))
         }
-        Method::EmailCode | Method::SecurityKey | Method::Passkey | Method::Federated => {
-            Part::Unused
-        }
+        Method::SecurityKey | Method::Passkey | Method::Federated => Part::Unused,
     }
 }
 
@@ -57,13 +60,28 @@ impl Fixture {
     async fn new() -> Self {
         let factors = TestFactors::default();
         let stores = Stores { factors: Arc::new(factors.clone()), ..Stores::memory() };
-        let test = TestGoat::build(stores, |builder| builder.test_factors(&factors));
-        let ann = test.sign_in("ann", []).await.user;
+        let settings = Settings { email_sign_in: true, mail_quota: None, ..Settings::default() };
+        let test = TestGoat::build(stores, |builder| {
+            builder.settings(settings).test_factors(&factors).test_letters()
+        });
+        let ann = test.sign_in("ann", []).await;
+        verify_email(&test.goat, &ann).await;
+        let ann = ann.user;
         let actor = crate::Actor::system("a test");
         let set = test.goat.users().reset_password(actor, ann.id, PASSWORD.into()).await;
         set.expect("a password");
         factors.enrol(ann.id, FactorKind::Totp, test.goat.time().now());
         Self { test, ann: ann.id }
+    }
+
+    /// Returns the letter that signs in.
+    async fn letter(&self, email: &str) -> MailAnswer {
+        loop {
+            let letter = self.test.goat.testing().letters().next_to(email).await;
+            if let Message::SignInCode(secret) = letter.message {
+                return MailAnswer::link(secret.link.text());
+            }
+        }
     }
 
     /// Signs in by a first proof, in each of the ways that there are for it.
@@ -75,6 +93,11 @@ impl Fixture {
             First::Password => {
                 let login = Login::new(email.as_str(), PASSWORD, origin);
                 vec![goat.login(login).await.expect_err("one factor")]
+            }
+            First::EmailCode => {
+                goat.request_sign_in(email.clone(), &origin).await.expect("accepted");
+                let answer = self.letter(email.as_str()).await;
+                vec![goat.sign_in_by_letter(&answer, origin).await.expect_err("one factor")]
             }
             First::Vouched => {
                 let vouch = Vouch::single("ldap");
@@ -91,6 +114,17 @@ impl Fixture {
         };
         refused.iter().map(pending).collect()
     }
+}
+
+/// Verifies the address of a user by the answer to a letter.
+async fn verify_email(goat: &Goat, user: &TestUser) {
+    let me = goat.authenticate_token(user.access_token()).await.expect("a live session");
+    let (users, origin) = (goat.users(), Origin::default());
+    users.request_verification(&me, &origin).await.expect("accepted");
+    let letter = goat.testing().letters().next_to(user.user.email.as_str()).await;
+    let secret = letter.message.secret().expect("a letter with a secret");
+    let answer = MailAnswer::link(secret.link.text());
+    users.verify_email(&me, &answer, &origin).await.expect("verified");
 }
 
 const PASSWORD: &str = "a long walk on a short pier";

@@ -61,7 +61,7 @@ impl ChallengeStore for MemoryChallenges {
     ) -> Result<Option<Challenge>, StoreError> {
         let state = self.lock();
         let found = state.get(&id).map(|(_, challenge)| challenge);
-        Ok(found.filter(|found| found.purpose == purpose && found.is_live(now)).cloned())
+        Ok(found.filter(|found| found.purpose == purpose && now < found.expires_at).cloned())
     }
 
     async fn is_pending(

@@ -17,10 +17,10 @@ use super::database::Pools;
 use super::dialect::{self, Row, for_update_skip_locked, now};
 use super::rows::{self, signed};
 
-/// A live challenge of an id `$1` and a purpose `$2` at `$3`.
-macro_rules! live {
+/// A challenge of an id `$1` and a purpose `$2` that has not expired at `$3`.
+macro_rules! unexpired {
     () => {
-        concat!("id = $1 AND purpose = $2 AND attempts_left > 0 AND expires_at > ", now!("$3"))
+        concat!("id = $1 AND purpose = $2 AND expires_at > ", now!("$3"))
     };
 }
 
@@ -66,7 +66,7 @@ impl ChallengeStore for SqlChallenges {
         const QUERY: &str = concat!(
             "SELECT id, purpose, user_id, epoch, link, code, code_key, attempts_left, made_at, \
              expires_at, payload FROM goat_challenges WHERE ",
-            live!()
+            unexpired!()
         );
         self.pools
             .run(operation::FIND, || async {
@@ -109,8 +109,11 @@ impl ChallengeStore for SqlChallenges {
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        const QUERY: &str =
-            concat!("UPDATE goat_challenges SET attempts_left = attempts_left - 1 WHERE ", live!());
+        const QUERY: &str = concat!(
+            "UPDATE goat_challenges SET attempts_left = attempts_left - 1 \
+             WHERE attempts_left > 0 AND ",
+            unexpired!()
+        );
         self.pools
             .run(operation::ATTEMPT, || async {
                 let query = sqlx::query(QUERY)

@@ -179,7 +179,7 @@ async fn confirmed_sign_up_creates_no_account_from_a_password(backend: Backend) 
 }
 
 async fn refuses_sign_up(backend: Backend, signup: Signup) {
-    let harness = Harness::with(backend, |settings| settings.signup = signup);
+    let harness = Harness::with_letters(backend, |settings| settings.signup = signup);
     let sign_up = SignUp { email: email("ann"), password: Some(PASSWORD.into()), origin: origin() };
     assert_eq!(harness.goat.sign_up(sign_up).await.kind(), Some(ErrorKind::SignupClosed));
     assert!(harness.hasher.take_calls().is_empty());

@@ -232,7 +232,7 @@ async fn a_pending_sign_in_takes_five_answers(backend: Backend) {
         (other.clone(), code(), Some(ann)),
         (other.clone(), wrong_code(), Some(ann)),
         (other, code(), Some(ann)),
-        (of_first(), code(), None),
+        (of_first(), code(), Some(ann)),
     ] {
         let failed = harness.goat.answer(presented, answer, &Origin::default()).await;
         let failed = failed.expect_err("a wrong one");

@@ -1,18 +1,27 @@
 //! Answers to letters: attempts, limits, and what each answers alone.
 
-use goat_core::auth::{ChallengeSent, MailAnswer};
+use std::sync::Arc;
+
+use goat_core::auth::{ChallengeSent, MailAnswer, UndoEmail};
 use goat_core::challenge::Purpose;
 use goat_core::courier::Message;
 use goat_core::event::EventKind;
 use goat_core::session::Origin;
-use goat_core::{ChallengeId, Clock as _, ErrorKind, Quota, Signup};
+use goat_core::{ChallengeId, Clock as _, ErrorKind, Goat, Quota, Result, Signup};
+use tokio::sync::Barrier;
 
-use super::{INVALID, code, harness, kind, letter, link, recovery, request_recovery, wrong_code};
-use crate::flows::support::{Backend, Harness, OTHER_PASSWORD, email, on_every_store};
+use super::{
+    INVALID, code, harness, kind, letter, link, recovery, request_recovery, token, wrong_code,
+};
+use crate::flows::support::{
+    Backend, Harness, OTHER_PASSWORD, PASSWORD, email, on_every_store, system,
+};
 
 on_every_store!(
     asking_twice_leaves_three_codes_and_five_guesses,
     guesses_count_together_over_all_letters,
+    a_stranger_who_asked_for_a_letter_does_not_end_its_link,
+    of_fifty_uses_at_once_one_succeeds,
     a_letter_answers_its_own_purpose_alone,
     an_answer_of_the_wrong_form_is_a_wrong_one,
 );
@@ -45,7 +54,6 @@ async fn asking_twice_leaves_three_codes_and_five_guesses(backend: Backend) {
     let failed = EventKind::AnswerFailed(Purpose::ResetPassword);
     assert_eq!(harness.events.take_kinds(), vec![failed; 5]);
     assert_eq!(recover(&harness, &code(*sent, message)).await, INVALID, "no attempt is left");
-    assert_eq!(recover(&harness, &link(message)).await, INVALID, "not for the link either");
     let (sent, message) = &all[2];
     for _ in 0..4 {
         assert_eq!(recover(&harness, &wrong_code(*sent, message)).await, INVALID);
@@ -81,13 +89,103 @@ async fn guesses_count_together_over_all_letters(backend: Backend) {
     for _ in 0..5 {
         assert_eq!(recover(&harness, &guess).await, INVALID);
     }
-    assert_eq!(recover(&harness, &guess).await, INVALID, "no attempt is left, and none is found");
+    assert_eq!(recover(&harness, &guess).await, INVALID, "no attempt is left");
     let sent = request_recovery(&harness, "unknown").await;
     let guess = MailAnswer::code(sent.challenge, "00000000");
-    for _ in 0..2 {
-        assert_eq!(recover(&harness, &guess).await, INVALID);
-    }
+    assert_eq!(recover(&harness, &guess).await, INVALID);
     assert_eq!(recover(&harness, &guess).await, Some(ErrorKind::RateLimited));
+}
+
+/// A stranger knows the id of the challenge, which the request returned.
+async fn a_stranger_who_asked_for_a_letter_does_not_end_its_link(backend: Backend) {
+    let harness = harness(backend);
+    harness.user("ann", "client").await;
+    let (sent, message) = asked(&harness).await;
+    let junk = format!("{}{}", sent.challenge, "0".repeat(52));
+    for _ in 0..20 {
+        assert_eq!(recover(&harness, &MailAnswer::link(junk.as_str())).await, INVALID);
+    }
+    for _ in 0..20 {
+        assert_eq!(recover(&harness, &wrong_code(sent, &message)).await, INVALID);
+    }
+    assert_eq!(recover(&harness, &code(sent, &message)).await, INVALID, "no attempt is left");
+    assert_eq!(recover(&harness, &link(&message)).await, None);
+}
+
+/// M3: of every kind of letter; a recovery and a sign-up have tests of their own.
+async fn of_fifty_uses_at_once_one_succeeds(backend: Backend) {
+    let harness = Arc::new(harness(backend));
+    let origin = Origin::default();
+    let ann = harness.member("ann", "client").await;
+    harness.verify_email(ann.user.id).await;
+    let bob = harness.member("bob", "client").await;
+    let me = harness.principal(&ann.tokens).await;
+    let goat = &harness.goat;
+
+    goat.request_sign_in(email("ann"), &origin).await.expect("accepted");
+    let answer = link(&letter(&harness, "ann").await);
+    let use_it = |goat: Goat| {
+        let answer = answer.clone();
+        async move { goat.sign_in_by_letter(&answer, Origin::default()).await.map(drop) }
+    };
+    assert_one(goat, use_it).await;
+
+    let unverified = harness.principal(&bob.tokens).await;
+    goat.users().request_verification(&unverified, &origin).await.expect("accepted");
+    let answer = link(&letter(&harness, "bob").await);
+    let use_it = |goat: Goat| {
+        let (answer, me) = (answer.clone(), unverified.clone());
+        async move { goat.users().verify_email(&me, &answer, &Origin::default()).await.map(drop) }
+    };
+    assert_one(goat, use_it).await;
+
+    let role = harness.role("client");
+    goat.users().invite(system(), email("eve"), role, &origin).await.expect("invited");
+    let invitation = token(&letter(&harness, "eve").await);
+    let use_it = |goat: Goat| {
+        let (token, password) = (invitation.clone(), OTHER_PASSWORD.into());
+        let origin = Origin::default();
+        async move { goat.accept_invitation(token, &password, &origin).await.map(drop) }
+    };
+    assert_one(goat, use_it).await;
+
+    goat.users().change_email(&me, email("ann2"), PASSWORD, &origin).await.expect("accepted");
+    let answer = link(&letter(&harness, "ann2").await);
+    let use_it = |goat: Goat| {
+        let answer = answer.clone();
+        async move { goat.confirm_email_change(&answer, &Origin::default()).await }
+    };
+    assert_one(goat, use_it).await;
+
+    let undo = loop {
+        let message = letter(&harness, "ann").await;
+        if matches!(message, Message::EmailChanged { .. }) {
+            break token(&message);
+        }
+    };
+    let use_it = |goat: Goat| {
+        let undo = UndoEmail { token: undo.clone(), factor: None };
+        async move { goat.undo_email_change(undo, &Origin::default()).await }
+    };
+    assert_one(goat, use_it).await;
+}
+
+async fn assert_one<F>(goat: &Goat, use_it: impl Fn(Goat) -> F)
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let together = Arc::new(Barrier::new(50));
+    let mut uses = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (used, together) = (use_it(goat.clone()), Arc::clone(&together));
+        uses.spawn(async move {
+            together.wait().await;
+            kind(used.await)
+        });
+    }
+    let outcomes = uses.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_none()).count(), 1, "{outcomes:?}");
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == INVALID).count(), 49, "{outcomes:?}");
 }
 
 /// M3

@@ -1,5 +1,6 @@
 //! Changes of addresses, and the way back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use goat_core::auth::{Confirmation, EmailChange, UndoEmail};
@@ -8,8 +9,10 @@ use goat_core::event::EventKind;
 use goat_core::factor::{Answer, FactorKind};
 use goat_core::key::{NewKey, Scopes};
 use goat_core::session::Origin;
-use goat_core::testing::TestFactors;
-use goat_core::{Clock as _, Email, ErrorKind, KeyId, Principal, Result, Secret, Signup, UserId};
+use goat_core::testing::{Point, TestFactors};
+use goat_core::{
+    Clock as _, Email, ErrorKind, KeyId, Principal, Result, Secret, Signup, Status, UserId,
+};
 
 use super::{INVALID, code, harness, kind, letter, letters, link, recovery, token};
 use crate::flows::support::{
@@ -31,6 +34,10 @@ on_every_store!(
     an_older_factor_answers_too,
     an_address_with_an_undo_counts_as_taken,
     a_full_queue_uses_nothing_up,
+    a_change_that_fails_leaves_the_way_back,
+    an_undo_that_fails_is_used_again,
+    an_undo_waits_for_the_end_of_a_suspension,
+    an_administrators_change_ends_every_letter,
 );
 
 const SEVEN_DAYS: u64 = 7 * 86_400;
@@ -250,8 +257,8 @@ async fn a_used_undo_ends_younger_ones_alone(backend: Backend) {
     assert_eq!(address_of(&harness, ann).await.0, address("ann"));
 
     let bob = verified(&harness, "bob").await;
+    // At one time, as by two clocks.
     let first = change(&harness, "bob", "rob", PASSWORD).await;
-    harness.advance(60);
     let second = change(&harness, "rob", "rub", PASSWORD).await;
     undo(&harness, token(&first), None).await.expect("back to the first address");
     assert_eq!(kind(undo(&harness, token(&second), None).await), INVALID);
@@ -334,6 +341,75 @@ async fn an_address_with_an_undo_counts_as_taken(backend: Backend) {
     harness.user("bob", "client").await;
     assert_eq!(kind(undo(&harness, token(&notice), None).await), Some(ErrorKind::EmailTaken));
     assert_eq!(address_of(&harness, bob).await.0, address("rob"));
+}
+
+/// M9: a thief confirms two changes at once, so that the second one fails.
+async fn a_change_that_fails_leaves_the_way_back(backend: Backend) {
+    let harness = Arc::new(harness(backend));
+    let ann = verified(&harness, "ann").await;
+    let signed_in = harness.sign_in("ann").await;
+    let me = harness.principal(&signed_in.tokens).await;
+    request(&harness, &me, "eve").await;
+    let first = letter(&harness, "eve").await;
+    // The second request has read the account before the first change.
+    let held = harness.failpoints.hold("challenges.put", Point::Entry);
+    let second = tokio::spawn({
+        let (harness, me) = (Arc::clone(&harness), me.clone());
+        async move { request(&harness, &me, "eva").await }
+    });
+    held.reached().await;
+    confirm(&harness, &first).await.expect("confirmed");
+    let undo_of_first = letter_of(&harness, "ann", "email-changed").await;
+    held.release();
+    second.await.expect("accepted");
+    let second = letter(&harness, "eva").await;
+    assert_eq!(kind(confirm(&harness, &second).await), INVALID);
+    undo(&harness, token(&undo_of_first), None).await.expect("taken back");
+    assert_eq!(address_of(&harness, ann).await.0, address("ann"));
+}
+
+/// M9: it cannot be asked for again.
+async fn an_undo_that_fails_is_used_again(backend: Backend) {
+    let harness = harness(backend);
+    let ann = verified(&harness, "ann").await;
+    let notice = change(&harness, "ann", "eve", PASSWORD).await;
+    for call in ["keys.list", "users.write"] {
+        harness.failpoints.fail(call, Point::Entry);
+        let failed = undo(&harness, token(&notice), None).await;
+        assert_eq!(kind(failed), Some(ErrorKind::Unavailable), "{call}");
+        assert_eq!(address_of(&harness, ann).await.0, address("eve"), "{call}");
+    }
+    undo(&harness, token(&notice), None).await.expect("taken back");
+    assert_eq!(address_of(&harness, ann).await.0, address("ann"));
+}
+
+async fn an_undo_waits_for_the_end_of_a_suspension(backend: Backend) {
+    let harness = harness(backend);
+    let ann = verified(&harness, "ann").await;
+    let notice = change(&harness, "ann", "eve", PASSWORD).await;
+    let users = harness.goat.users();
+    users.change_status(system(), ann, Status::Suspended).await.expect("suspended");
+    assert_eq!(kind(undo(&harness, token(&notice), None).await), INVALID);
+    users.change_status(system(), ann, Status::Active).await.expect("active");
+    undo(&harness, token(&notice), None).await.expect("taken back");
+}
+
+/// M9, M10: also a thief's undo; the earlier address is told of both changes.
+async fn an_administrators_change_ends_every_letter(backend: Backend) {
+    let harness = harness(backend);
+    let ann = verified(&harness, "ann").await;
+    change(&harness, "ann", "eve", PASSWORD).await;
+    let thiefs = change(&harness, "eve", "eva", PASSWORD).await;
+    let update = goat_core::user::UserUpdate {
+        email: Some(email("ann")),
+        password: Some(OTHER_PASSWORD.into()),
+    };
+    harness.goat.users().update(system(), ann, update).await.expect("rescued");
+    letter_of(&harness, "eva", "password-changed").await;
+    letter_of(&harness, "eva", "email-changed").await;
+    assert_eq!(kind(undo(&harness, token(&thiefs), None).await), INVALID);
+    assert_eq!(address_of(&harness, ann).await.0, address("ann"));
+    login(&harness.goat, address("ann"), OTHER_PASSWORD).await.expect("the owner is back");
 }
 
 /// M9: no change without its letter to the old address.

@@ -9,16 +9,19 @@ use goat_core::key::{NewKey, Scopes};
 use goat_core::session::Origin;
 use goat_core::testing::Letters;
 use goat_core::token::TokenKeys;
-use goat_core::{Clock as _, ErrorKind, Goat, Languages, Settings, Signup, Stores};
+use goat_core::{Clock as _, ErrorKind, Goat, Languages, Quota, Settings, Signup, Stores};
 
 use super::{harness, kind, letter, letters};
-use crate::flows::support::{Backend, Harness, OTHER_PASSWORD, PASSWORD, address, on_every_store};
+use crate::flows::support::{
+    Backend, Harness, OTHER_PASSWORD, PASSWORD, address, email, on_every_store,
+};
 
 on_every_store!(
     the_owner_is_told_of_a_new_password,
     the_owner_is_told_of_a_new_key,
     the_owner_is_told_of_a_sign_in_on_a_new_device,
     the_owner_is_told_once_an_hour_of_a_wrong_second_factor,
+    notices_do_not_flood_a_mailbox,
 );
 
 fn origin() -> Origin {
@@ -132,14 +135,44 @@ async fn the_owner_is_told_once_an_hour_of_a_wrong_second_factor(backend: Backen
     assert!(matches!(letter(&harness, "bob").await, Message::NewDevice { .. }));
 }
 
+/// M6: to a verified address a few an hour; to another one, which may be a stranger's, within the limit of
+/// letters.
+async fn notices_do_not_flood_a_mailbox(backend: Backend) {
+    let harness = Harness::with_letters(backend, |settings| {
+        settings.mail_quota = Some(Quota::per_hour(3));
+    });
+    for name in ["ann", "bob"] {
+        harness.member(name, "client").await;
+    }
+    let ann = harness.principal(&harness.sign_in("ann").await.tokens).await.user();
+    harness.verify_email(ann).await;
+    drop(letters(&harness).take());
+    for name in ["ann", "bob"] {
+        for _ in 0..10 {
+            let signed_in = harness.goat.login(log_in(name)).await.expect("signed in").value;
+            let me = harness.principal(&signed_in.tokens).await;
+            let recent = harness.goat.require_recent(&me).await.expect("just signed in");
+            let new = NewKey { name: "a key".into(), scopes: Scopes::Role, expires_in: None };
+            harness.goat.keys().create(recent, new).await.expect("a key");
+        }
+        let sent = letters(&harness).take();
+        let devices = sent.iter().filter(|letter| letter.message.name() == "new-device").count();
+        assert!(devices <= 3, "{name}: {devices}");
+        let all = sent.len();
+        assert!(if name == "ann" { all == 3 - 1 + 10 } else { all <= 3 }, "{name}: {all}");
+    }
+    harness.goat.request_recovery(email("ann"), &Origin::default()).await.expect("not counted");
+    let refused = harness.goat.request_recovery(email("bob"), &Origin::default()).await;
+    assert_eq!(kind(refused), Some(ErrorKind::RateLimited));
+}
+
 /// A goat without a courier sends nothing, and says so.
 #[tokio::test]
 async fn without_a_courier_there_are_no_letters() {
     let harness = Harness::on(Backend::memory());
     assert!(!harness.goat.has_courier());
     harness.member("ann", "client").await;
-    let email = crate::flows::support::email("ann");
-    let refused = harness.goat.request_recovery(email, &Origin::default()).await;
+    let refused = harness.goat.request_recovery(email("ann"), &Origin::default()).await;
     assert_eq!(kind(refused), Some(ErrorKind::NotFound));
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use goat_core::auth::ChallengeSent;
+use goat_core::auth::{ChallengeSent, EmailChange};
 use goat_core::courier::Message;
 use goat_core::event::EventKind;
 use goat_core::session::Origin;
@@ -14,6 +14,7 @@ use crate::flows::support::{Backend, Harness, PASSWORD, email, on_every_store, s
 
 on_every_store!(
     a_request_does_the_same_work_for_every_address,
+    a_change_of_an_address_does_the_same_work_for_every_address,
     a_request_does_not_wait_for_the_letter,
     letters_to_one_address_are_bounded_over_all_requests,
     a_full_queue_rejects_every_address_alike,
@@ -82,6 +83,28 @@ async fn a_request_does_the_same_work_for_every_address(backend: Backend) {
             assert!(harness.hasher.take_calls().is_empty(), "{request:?} {name}: no hash");
             assert!(sent.expires_at > harness.clock.now(), "{request:?} {name}");
         }
+    }
+}
+
+/// M1
+async fn a_change_of_an_address_does_the_same_work_for_every_address(backend: Backend) {
+    let harness = harness(backend);
+    let everyone = everyone(&harness).await;
+    let bob = harness.member("bob", "client").await;
+    let me = harness.principal(&bob.tokens).await;
+    let users = harness.goat.users();
+    let mut works = Vec::new();
+    for name in &everyone {
+        drop((harness.failpoints.take_calls(), harness.hasher.take_calls()));
+        let changed = users.change_email(&me, email(name), PASSWORD, &Origin::default()).await;
+        assert!(matches!(changed.expect("accepted").value, EmailChange::Sent(_)), "{name}");
+        let hashes = harness.hasher.take_calls().len();
+        works.push((harness.failpoints.take_calls(), hashes));
+    }
+    let (calls, _) = &works[0];
+    assert_eq!(calls[calls.len() - 2..], ["users.by_email", "challenges.put"]);
+    for (work, name) in works.iter().zip(&everyone) {
+        assert_eq!(work, &works[0], "{name}");
     }
 }
 
