@@ -6,6 +6,8 @@ use crate::access::{Role, RoleSet, RoleSource};
 use crate::challenge::ServerKeys;
 use crate::clock::{Clock, SystemClock, Time};
 use crate::courier::Courier;
+#[cfg(any(test, feature = "testing"))]
+use crate::courier::kept::Letters;
 use crate::error::{Error, Result};
 use crate::event::{NoObserver, Observer};
 use crate::factor::{AnswerVerifier, NoAnswers};
@@ -47,7 +49,7 @@ pub struct Builder {
     courier: Option<Arc<dyn Courier>>,
     server_keys: Option<ServerKeys>,
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) letters: Option<crate::testing::Letters>,
+    pub(crate) letters: Option<Letters>,
     #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }

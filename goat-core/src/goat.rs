@@ -11,6 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::access::Role;
 use crate::builder::Builder;
 use crate::clock::Time;
+#[cfg(any(test, feature = "testing"))]
+use crate::courier::kept::Letters;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -84,7 +86,7 @@ struct Inner {
     limits: Limits,
     shared_cache: Option<SharedCacheStats>,
     #[cfg(any(test, feature = "testing"))]
-    letters: Option<crate::testing::Letters>,
+    letters: Option<Letters>,
     #[cfg(any(test, feature = "testing"))]
     spare: SpareRoles,
 }
@@ -110,7 +112,7 @@ impl Goat {
         context: Context,
         limits: Limits,
         shared_cache: Option<SharedCacheStats>,
-        #[cfg(any(test, feature = "testing"))] letters: Option<crate::testing::Letters>,
+        #[cfg(any(test, feature = "testing"))] letters: Option<Letters>,
         #[cfg(any(test, feature = "testing"))] spare: SpareRoles,
     ) -> Self {
         let context = Arc::new(context);
@@ -179,7 +181,7 @@ impl Goat {
     }
 
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn letters(&self) -> Option<&crate::testing::Letters> {
+    pub(crate) fn letters(&self) -> Option<&Letters> {
         self.inner.letters.as_ref()
     }
 

@@ -3,6 +3,8 @@
 //! goat decides on the letter, its reader and its values; the courier renders and delivers it. goat-server
 //! sends by SMTP.
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod kept;
 mod letter;
 
 use std::fmt;

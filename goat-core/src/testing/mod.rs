@@ -23,6 +23,7 @@ pub mod stored;
 mod time;
 pub mod users;
 
+pub use crate::courier::kept::Letters;
 pub use api_key::TestKey;
 pub use clock::ManualClock;
 pub use factors::TestFactors;
@@ -30,6 +31,6 @@ pub use failpoints::{Failpoints, HeldCall, Point};
 pub use fixture::TestGoat;
 pub use forged_key::forged_key;
 pub use hasher::{HasherCall, PlainHasher};
-pub use letters::{Letters, sample_letters};
+pub use letters::sample_letters;
 pub use sign_in::{TestUser, Testing};
 pub use time::TestTime;
