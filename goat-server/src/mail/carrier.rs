@@ -61,7 +61,7 @@ pub(super) trait Carrier: fmt::Debug + Send + Sync {
 
     /// Closes idle connections when it is time. Never returns.
     async fn close_idle(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Closes all idle connections, in bounded time.

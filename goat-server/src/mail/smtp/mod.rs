@@ -158,7 +158,7 @@ impl Carrier for Smtp {
     }
 }
 
-/// How far a delivery is. It outlives a delivery whose time is up.
+/// How far a delivery is. It outlives a delivery that timed out.
 #[derive(Debug, Default)]
 struct Stage(AtomicU8);
 

@@ -299,8 +299,8 @@ fn courier(sink: &Sink) -> (MailCourier, Deliveries) {
     (courier, deliveries)
 }
 
-/// No fault at any stage, and no sequence of two faults, has a letter sent twice whose end may have been
-/// accepted; and every letter is accounted for.
+/// After no sequence of two faults at any stages is a letter sent again that may have been accepted, and every
+/// letter is counted.
 #[tokio::test]
 async fn no_letter_is_sent_twice() {
     let faults = [
