@@ -41,8 +41,8 @@ impl Languages {
         Self(preferred.into_iter().map(|(_, tag)| tag).collect())
     }
 
-    /// Returns the best of the languages that are available: the first preference that is there, or whose
-    /// primary language is.
+    /// Returns the best of the languages that are available: the first preference that is there itself or
+    /// by its primary language.
     pub fn pick<'a>(
         &self,
         available: impl IntoIterator<Item = &'a str> + Clone,

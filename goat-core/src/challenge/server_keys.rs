@@ -68,7 +68,7 @@ impl ServerKeys {
         Ok(Self(keys))
     }
 
-    /// Generates a key, for tests and for a process whose codes need not outlive it.
+    /// Generates a key, for tests and for a process that keeps no codes.
     #[must_use]
     pub fn generate() -> Self {
         let secret = Secret::new(random::<[u8; SHORTEST]>().to_vec());

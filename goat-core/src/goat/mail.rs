@@ -13,8 +13,11 @@ use super::Goat;
 /// With a [courier](crate::courier). Each request counts against the limit of letters to one address
 /// ([`Settings::mail_quota`](crate::Settings::mail_quota)), and is [`ErrorKind::RateLimited`] beyond it,
 /// [`ErrorKind::NotFound`] without a courier, and [`ErrorKind::Unavailable`] if the queue of letters is full or
-/// a store is unavailable. Each answer works once, and has five attempts; a wrong, used or expired one is
-/// [`ErrorKind::InvalidChallenge`], and too many typed codes on one account are [`ErrorKind::RateLimited`].
+/// a store is unavailable. A route for it also needs a limit by the client's address, such as
+/// `goat.limit(…).by_address()` of goat-tower.
+///
+/// Each answer works once. A wrong, used or expired one is [`ErrorKind::InvalidChallenge`]; a typed code has five
+/// attempts, and too many on one account are [`ErrorKind::RateLimited`].
 impl Goat {
     /// Whether letters can be sent.
     #[must_use]

@@ -64,7 +64,7 @@ pub(super) struct Found {
     presented: Presented,
 }
 
-/// A challenge whose secret was shown: the reader of the letter answers.
+/// A challenge and its right answer, by the reader of the letter.
 pub(super) struct Proven(pub(super) Challenge);
 
 impl Context {
@@ -87,7 +87,7 @@ impl Context {
     /// Uses an attempt of the challenge and compares the answer. A typed code counts against the limits of the
     /// account of `email` too, over all its challenges.
     ///
-    /// The link of a letter that has a code too uses no attempt and does not count: a stranger who asked for
+    /// The link of a letter that has a code too uses no attempt and does not count: a stranger that asked for
     /// the letter knows the id of its challenge, and would end it for its reader by wrong answers. Its 256
     /// bits are not guessed.
     pub(super) async fn compare(

@@ -43,11 +43,11 @@ pub(super) struct ChangeHeld {
 }
 
 impl ChangeHeld {
-    pub(super) fn old(&self) -> Result<Email> {
+    pub(super) fn old_email(&self) -> Result<Email> {
         Email::parse(&self.old).map_err(Error::defect)
     }
 
-    fn new(&self) -> Result<Email> {
+    fn new_email(&self) -> Result<Email> {
         Email::parse(&self.new).map_err(Error::defect)
     }
 }
@@ -88,7 +88,7 @@ impl Context {
     ) -> Result<()> {
         let found = self.find_answered(answer, Purpose::ChangeEmail).await?;
         let held: ChangeHeld = Self::held(&found.challenge)?;
-        let new = held.new()?;
+        let new = held.new_email()?;
         let proven = self.compare(found, &new, origin).await?;
         let user = proven.0.user.ok_or(ErrorKind::InvalidChallenge)?;
         let account = self.stores.users.by_id(user).await?;
@@ -108,7 +108,7 @@ impl Context {
         held: ChangeHeld,
         origin: &Origin,
     ) -> Result<()> {
-        let (old, new) = (held.old()?, held.new()?);
+        let (old, new) = (held.old_email()?, held.new_email()?);
         // Before anything is used up: without room for the letter, the old address could not take the
         // change back.
         let permit = self.mail()?.reserve_notice()?;

@@ -33,12 +33,12 @@ use super::request::{AddressHeld, ByAddress, ChallengeSent, NewChallenge, owner_
 pub struct Recovered {
     /// The user.
     pub user: User,
-    /// A device token for the next login, so that strangers who exhaust the limit of the account do not lock
+    /// A device token for the next login, so that strangers that exhaust the limit of the account do not lock
     /// out its owner. It grants nothing.
     pub device_token: Secret<String>,
 }
 
-/// A recovery whose letter was answered and whose new password is hashed.
+/// A recovery with its answered letter and the hash of its new password.
 struct Recovery {
     proven: Proven,
     account: Account,
@@ -214,8 +214,8 @@ impl Context {
         Ok(Recovered { user, device_token })
     }
 
-    /// Revokes the keys of a user whose address is proven for the first time: a stranger who signed up with
-    /// the address may have made them.
+    /// Revokes the keys of a user with an address that is proven for the first time: a stranger that signed up
+    /// with the address may have made them.
     async fn revoke_unproven(&self, user: &User) -> Result<()> {
         let count = self.stores.keys.revoke_all(Some(user.id)).await?;
         if count > 0 {

@@ -46,7 +46,7 @@ impl Context {
     ) -> Result<()> {
         let answer = MailAnswer::link(undo.token);
         let found = self.find_answered(&answer, Purpose::UndoEmail).await?;
-        let old = Self::held::<ChangeHeld>(&found.challenge)?.old()?;
+        let old = Self::held::<ChangeHeld>(&found.challenge)?.old_email()?;
         let proven = self.compare(found, &old, origin).await?;
         let user = proven.0.user.ok_or(ErrorKind::InvalidChallenge)?;
         let account = self.stores.users.by_id(user).await?;

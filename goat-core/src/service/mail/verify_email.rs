@@ -1,7 +1,7 @@
 //! Verification: the user of a session proves that the address of the account is the user's own.
 //!
-//! Only a session of that user answers. Otherwise a click of the mailbox's owner would verify the account of
-//! a stranger who signed up with the address.
+//! Only a session of that user answers. Otherwise a click of the mailbox's owner would verify the account that
+//! a stranger made with the address.
 
 use std::sync::Arc;
 

@@ -108,7 +108,7 @@ async fn an_account_that_cannot_be_used_is_named_after_a_right_answer() {
     }
 }
 
-/// M8: a stranger who signed up with the address of a mailbox gets no letter to it, nor does its owner sign in to
+/// M8: a stranger that signed up with the address of a mailbox gets no letter to it, nor does its owner sign in to
 /// the account of a stranger.
 #[tokio::test]
 async fn unverified_and_unknown_addresses_receive_no_letter() {

@@ -267,7 +267,7 @@ async fn of_fifty_recoveries_at_once_one_succeeds(backend: Backend) {
     login(&harness.goat, address("ann"), password).await.expect("its password is in force");
 }
 
-/// G3: whatever ends the letters of a user while a recovery waits for a store, the recovery changes nothing.
+/// G3: if the letters of a user end while a recovery waits for a store, the recovery changes nothing.
 async fn a_change_during_a_recovery_wins(backend: Backend) {
     let harness = Arc::new(harness(backend));
     let ann = harness.user("ann", "client").await.id;
@@ -288,7 +288,7 @@ async fn a_change_during_a_recovery_wins(backend: Backend) {
             async move { kind(recover_with(&harness, &answer, PASSWORD, None).await) }
         });
         held.reached().await;
-        // By another node, whose calls are not held.
+        // By another node, which is not held.
         harness.second_node().sessions().revoke_all_of(system(), ann).await.expect("ended");
         held.release();
         assert_eq!(recovering.await.expect("no panic"), INVALID, "{call}");

@@ -10,7 +10,7 @@ use crate::api::extract::{Json, NoQuery};
 
 /// Verify the current user's e-mail address
 ///
-/// Verifies the address by the answer to the message of `POST /api/v1/user/verify-email`. Only the user who
+/// Verifies the address by the answer to the message of `POST /api/v1/user/verify-email`. Only the user that
 /// asked for the message can answer it, in a session: otherwise a click by the owner of a mailbox would verify
 /// an account that another person opened with the address.
 #[utoipa::path(
