@@ -134,7 +134,15 @@ impl AdminPasswordFile {
 
 impl Observer for AdminPasswordFile {
     fn observe(&self, event: &Event) {
-        if !matches!(event.kind, EventKind::PasswordChanged | EventKind::UserDeleted) {
+        // The undo of a changed address removes the password.
+        let makes_untrue = matches!(
+            event.kind,
+            EventKind::PasswordChanged
+                | EventKind::PasswordRecovered
+                | EventKind::EmailChangeUndone
+                | EventKind::UserDeleted
+        );
+        if !makes_untrue {
             return;
         }
         let is_owner = self.owner().as_ref().is_some_and(|owner| event.user == Some(owner.id));

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::process::{ADMIN, Client, Program, Response, Server};
+use crate::support::process::{ADMIN, Client, Program, Response, Server, link_token};
 
 const FILE: &str = "data/admin-password";
 const NEW_PASSWORD: &str = "seven lamps over the quay";
@@ -45,6 +45,11 @@ impl Started {
         self.sign_in("second@example.org", NEW_PASSWORD).0
     }
 
+    /// Waits for a letter, and returns the token of its link.
+    fn token(&self, to: &str, name: &str) -> String {
+        link_token(&self.program.path("data"), to, name)
+    }
+
     fn call(&self, method: &str, path: &str, token: &str, body: &Value) {
         let body = (!body.is_null()).then_some(body);
         data(self.client.call(method, path, Some(token), body));
@@ -65,6 +70,8 @@ fn change_by_the_administrator_removes_the_file() {
     // Under a new address too.
     let body = json!({"email": "root@example.org", "current_password": started.password});
     started.call("PATCH", "/api/v1/user/change-email", &token, &body);
+    let answer = json!({"token": started.token("root@example.org", "confirm-new-email")});
+    started.call("POST", "/api/v1/auth/change-email/confirm", &token, &answer);
     assert!(started.exists());
     let body = json!({"current_password": started.password, "new_password": NEW_PASSWORD});
     started.call("PATCH", "/api/v1/user/change-password", &token, &body);
@@ -75,8 +82,49 @@ fn change_by_the_administrator_removes_the_file() {
 
 /// L7.
 #[test]
-fn change_by_another_administrator_removes_the_file() {
+fn recovery_by_another_administrator_removes_the_file() {
     let started = start();
+    let (_, id) = started.sign_in(ADMIN, &started.password);
+    let second = started.second_administrator();
+    let path = format!("/api/v1/user/{id}");
+    started.call("PUT", &path, &second, &json!({"email": "root@example.org"}));
+    started.call("POST", &format!("{path}/recover"), &second, &Value::Null);
+    let token = started.token("root@example.org", "reset-password");
+    assert!(started.exists());
+    let answer = json!({"token": token, "new_password": NEW_PASSWORD});
+    started.call("POST", "/api/v1/auth/recover/confirm", &second, &answer);
+    assert!(!started.exists());
+}
+
+/// L7: the undo of a changed address removes the password.
+#[test]
+fn undo_of_a_changed_address_removes_the_file() {
+    let started = start();
+    let (token, _) = started.sign_in(ADMIN, &started.password);
+    started.call("POST", "/api/v1/user/verify-email", &token, &Value::Null);
+    let answer = json!({"token": started.token(ADMIN, "verify-email")});
+    started.call("POST", "/api/v1/auth/verify-email/confirm", &token, &answer);
+    let body = json!({"email": "root@example.org", "current_password": started.password});
+    started.call("PATCH", "/api/v1/user/change-email", &token, &body);
+    let answer = json!({"token": started.token("root@example.org", "confirm-new-email")});
+    started.call("POST", "/api/v1/auth/change-email/confirm", &token, &answer);
+    assert!(started.exists());
+    let answer = json!({"token": started.token(ADMIN, "email-changed")});
+    started.call("POST", "/api/v1/auth/change-email/undo", &token, &answer);
+    assert!(!started.exists());
+}
+
+/// L7: without mail, an administrator sets passwords.
+#[test]
+fn change_by_another_administrator_removes_the_file() {
+    let first = Program::new();
+    let (server, _) = first.serve();
+    server.stop();
+    let password = first.read(FILE).trim().to_owned();
+    let program = first.into_production().without("GOAT_ADMIN_PASSWORD");
+    let (server, address) = program.serve();
+    let client = Client::new(address);
+    let started = Started { program, server, client, password };
     let (_, id) = started.sign_in(ADMIN, &started.password);
     let second = started.second_administrator();
     let path = format!("/api/v1/user/{id}");

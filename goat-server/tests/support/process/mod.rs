@@ -2,6 +2,7 @@
 
 mod chromium;
 mod client;
+mod letters;
 mod program;
 mod proxy;
 mod server;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub(crate) use chromium::Chromium;
 pub(crate) use client::{Client, Response, read_all, status};
+pub(crate) use letters::{letters, link_token, token_of};
 pub(crate) use program::{Program, mode, prepare, sql};
 pub(crate) use proxy::{Proxy, free_address};
 pub(crate) use server::{Server, json, message};
@@ -18,7 +20,7 @@ pub(crate) use server::{Server, json, message};
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings without rate limits.
-pub(crate) const UNLIMITED: [(&str, &str); 9] = [
+pub(crate) const UNLIMITED: [(&str, &str); 10] = [
     ("GOAT_RATE_LIMIT_AUTH", "off"),
     ("GOAT_RATE_LIMIT_REFRESH", "off"),
     ("GOAT_RATE_LIMIT_PUBLIC", "off"),
@@ -27,6 +29,7 @@ pub(crate) const UNLIMITED: [(&str, &str); 9] = [
     ("GOAT_RATE_LIMIT_VERIFY", "off"),
     ("GOAT_RATE_LIMIT_SESSION_CONTROL", "off"),
     ("GOAT_RATE_LIMIT_PASSWORD_CHECK", "off"),
+    ("GOAT_RATE_LIMIT_MAIL", "off"),
     ("GOAT_ADMIN_PASSWORD", ADMIN_PASSWORD),
 ];
 
