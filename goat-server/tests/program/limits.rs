@@ -21,8 +21,13 @@ fn each_limit_is_logged_once() {
     limits.sort();
     let expected = [
         r#"limit "address": 300 per minute, counted by address"#,
+        r#"limit "auth": 5 per minute, counted by address as "change-email-confirm""#,
+        r#"limit "auth": 5 per minute, counted by address as "change-email-undo""#,
+        r#"limit "auth": 5 per minute, counted by address as "invite-confirm""#,
         r#"limit "auth": 5 per minute, counted by address as "login""#,
         r#"limit "auth": 5 per minute, counted by address as "login-confirm""#,
+        r#"limit "auth": 5 per minute, counted by address as "recover""#,
+        r#"limit "auth": 5 per minute, counted by address as "recover-confirm""#,
         r#"limit "auth": 5 per minute, counted by address as "signup""#,
         r#"limit "public": 100 per minute, counted by address"#,
         r#"limit "refresh": 60 per minute, counted by address"#,
