@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 pub use delivery::{Deliveries, Mailbag};
 pub(crate) use render::check_templates;
+pub use render::link::link_for;
 
 use crate::failure::Failure;
 use crate::observe::metrics::{MailLoss, MailMetrics};

@@ -33,8 +33,29 @@ pub(crate) fn purpose(message: &Message) -> Option<&'static str> {
     }
 }
 
-/// Returns the link of a message, if it has one.
-pub(super) fn link_for(message: &Message, link_url: &str) -> Option<Secret<String>> {
+/// Returns the link of a message, if it has one, to the page at `link_url`: for a courier of an application that
+/// mounts the [API](crate::Api), whose `/api/link` answers every such link.
+///
+/// ```
+/// use goat_core::courier::Message;
+/// use goat_core::testing::sample_letters;
+/// use goat_core::{Email, Languages};
+/// use goat_server::mail::link_for;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let page = "https://app.example.org/auth/api/link";
+/// for letter in sample_letters(&Email::parse("ann@example.org")?, &Languages::default(), "") {
+///     let link = link_for(&letter.message, page);
+///     if let Message::ResetPassword { .. } = letter.message {
+///         let link = link.expect("a link");
+///         assert!(link.expose().starts_with("https://app.example.org/auth/api/link#recover="));
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn link_for(message: &Message, link_url: &str) -> Option<Secret<String>> {
     let (purpose, secret) = (purpose(message)?, message.secret()?);
     let token = secret.link.text();
     let token = token.expose();
