@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::extract::path_is_canonical;
+use super::routes::link;
 use super::{Endpoint, Group, openapi};
 
 /// The path in front of every path of the API: empty, or segments such as `/auth`.
@@ -46,11 +47,12 @@ pub(crate) struct Mount {
     prefix: Prefix,
     groups: BTreeSet<Group>,
     document: OnceLock<Bytes>,
+    link_pages: link::Pages,
 }
 
 impl Mount {
     pub(super) fn new(prefix: Prefix, groups: BTreeSet<Group>) -> Self {
-        Self { prefix, groups, document: OnceLock::new() }
+        Self { prefix, groups, document: OnceLock::new(), link_pages: link::Pages::default() }
     }
 
     /// The whole API without a prefix, as the server has it.
@@ -87,6 +89,11 @@ impl Mount {
     /// Returns the OpenAPI document of this mount.
     pub(crate) fn document(&self) -> Bytes {
         self.document.get_or_init(|| openapi::text(self).into()).clone()
+    }
+
+    /// Returns the pages of links of this mount.
+    pub(crate) fn link_pages(&self) -> &link::Pages {
+        &self.link_pages
     }
 }
 

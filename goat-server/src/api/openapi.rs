@@ -30,7 +30,7 @@ use crate::api::routes::user::{
     admin, attributes, invite as user_invite, keys as user_keys, list, me, recover as user_recover,
     service, session, verify_email as user_verify_email,
 };
-use crate::api::routes::{keys, meta, permissions, roles, sessions};
+use crate::api::routes::{keys, link, meta, permissions, roles, sessions};
 use crate::api::view::Time;
 use crate::api::{Accepts, Endpoint, Mount, PublicLimit, Rule, schemas, table};
 use goat_core::Status;
@@ -61,7 +61,7 @@ use goat_core::user::{Sort, UserKind};
         sessions::list, sessions::revoke, sessions::revoke_one,
         roles::list, roles::create, roles::set_rank, roles::delete,
         permissions::list, permissions::of_role, permissions::grant, permissions::revoke,
-        meta::jwks, meta::health, meta::ready, meta::metrics, meta::openapi, meta::docs,
+        link::page, meta::jwks, meta::health, meta::ready, meta::metrics, meta::openapi, meta::docs,
     ),
     components(schemas(Problem)),
     tags(

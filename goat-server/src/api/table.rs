@@ -17,7 +17,7 @@ use crate::api::routes::user::{
     admin, attributes, invite as user_invite, keys as user_keys, list, me, recover as user_recover,
     service, session, verify_email as user_verify_email,
 };
-use crate::api::routes::{keys, meta, permissions, roles, sessions};
+use crate::api::routes::{keys, link, meta, permissions, roles, sessions};
 
 /// The path of the metrics, which can have a listener of their own.
 pub(super) const METRICS: &str = "/api/metrics";
@@ -103,6 +103,10 @@ pub fn table() -> Vec<Endpoint> {
         Endpoint::post(Administration, "/api/v1/permission", FULL_ACCESS, permissions::grant),
         Endpoint::get(Administration, "/api/v1/permission/{key}", FULL_ACCESS, permissions::of_role).large(),
         Endpoint::delete(Administration, "/api/v1/permission/{key}", FULL_ACCESS, permissions::revoke),
+
+        Endpoint::get(Accounts, "/api/link", public(Public), link::page).of_mail(),
+        Endpoint::get(Accounts, "/api/link/page.css", public(Public), link::style).of_mail(),
+        Endpoint::get(Accounts, "/api/link/page.js", public(Public), link::script).of_mail(),
 
         Endpoint::get(Accounts, "/.well-known/jwks.json", public(Public), meta::jwks),
         Endpoint::get(Operations, "/api/health", public(Unlimited), meta::health),

@@ -25,6 +25,8 @@ mod defence;
 mod first_administrator;
 mod fuzz_seeds;
 mod limits;
+mod link_browser;
+mod link_page;
 mod login_page;
 mod mounting;
 mod replay;

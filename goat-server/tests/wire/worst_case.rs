@@ -13,11 +13,14 @@ use crate::harness::{ADMIN, ADMIN_PASSWORD, PASSWORD, Server, UNLIMITED, folder}
 const SMALL: usize = 8 * 1024;
 
 /// The routes whose responses are documents, which W2 exempts.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 9] = [
     "/.well-known/jwks.json",
     "/api/docs",
     "/api/docs/page.css",
     "/api/docs/page.js",
+    "/api/link",
+    "/api/link/page.css",
+    "/api/link/page.js",
     "/api/metrics",
     "/api/openapi.json",
 ];

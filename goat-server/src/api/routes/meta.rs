@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use goat_core::{Error, Goat};
 use goat_tower::Problem;
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::document;
 use crate::api::view::{json, json_bytes};
 use crate::api::{AppState, Mount};
 
@@ -154,27 +155,15 @@ pub(crate) async fn openapi(State(mount): State<Arc<Mount>>) -> Response {
     responses((status = 200, description = "The HTML page.", body = String, content_type = "text/html")),
 )]
 pub(crate) async fn docs() -> Response {
-    asset("text/html; charset=utf-8", include_str!("../../../assets/docs/page.html"))
+    document::page(include_str!("../../../assets/docs/page.html"))
 }
 
 /// Get the page's style sheet.
 pub(crate) async fn docs_style() -> Response {
-    asset("text/css; charset=utf-8", include_str!("../../../assets/docs/page.css"))
+    document::style(include_str!("../../../assets/docs/page.css"))
 }
 
 /// Get the page's script.
 pub(crate) async fn docs_script() -> Response {
-    asset("text/javascript; charset=utf-8", include_str!("../../../assets/docs/page.js"))
-}
-
-/// The page may load its own style and script, and send requests to this server only.
-const PAGE_SECURITY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-     require-trusted-types-for 'script'",
-);
-
-fn asset(content_type: &'static str, text: &'static str) -> Response {
-    let content_type = HeaderValue::from_static(content_type);
-    ([(CONTENT_TYPE, content_type), (CONTENT_SECURITY_POLICY, PAGE_SECURITY)], text).into_response()
+    document::script(include_str!("../../../assets/docs/page.js"))
 }

@@ -5,7 +5,9 @@
 //! A handler's doc comment becomes its text in the OpenAPI document.
 
 pub(crate) mod auth;
+mod document;
 pub(crate) mod keys;
+pub(crate) mod link;
 pub(crate) mod meta;
 pub(crate) mod permissions;
 pub(crate) mod roles;

@@ -16,7 +16,7 @@ async fn page_and_its_assets_are_served() {
         !text.contains("<style") && !text.contains(" style=") && !text.contains(" on"),
         "{text}"
     );
-    for asset in ASSETS {
+    for asset in ASSETS.into_iter().filter(|asset| asset.starts_with("/api/docs/")) {
         let name = asset.strip_prefix("/api/").expect("below the page");
         assert!(text.contains(&format!("\"{name}\"")), "{name}: {text}");
         let response = app.get(asset).send().await;

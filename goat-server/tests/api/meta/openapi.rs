@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, TestApp, TestResponse};
 
-/// The assets of the documentation page, which are no part of the API.
-pub(super) const ASSETS: [&str; 2] = ["/api/docs/page.css", "/api/docs/page.js"];
+/// The assets of the pages, which are no part of the API.
+pub(super) const ASSETS: [&str; 4] =
+    ["/api/docs/page.css", "/api/docs/page.js", "/api/link/page.css", "/api/link/page.js"];
 
 fn document() -> Value {
     serde_json::from_str(&openapi()).expect("JSON")

@@ -137,7 +137,7 @@ replayed![
     }),
     rejections::unroutable_and_unauthenticated_requests(AS_IS),
     rejections::invalid_bodies_and_queries(AS_IS),
-    rejections::public_routes(AS_IS),
+    rejections::public_routes(Setup::every_route),
 ];
 
 /// The metrics of the process, which differ.

@@ -18,6 +18,7 @@ pub(crate) struct Chromium {
     from: Receiver<Value>,
     calls: u64,
     page: Option<String>,
+    events: Vec<Value>,
     _profile: TempDir,
 }
 
@@ -44,7 +45,8 @@ impl Chromium {
                 }
             }
         });
-        let mut browser = Self { child, to, from, calls: 0, page: None, _profile: profile };
+        let mut browser =
+            Self { child, to, from, calls: 0, page: None, events: Vec::new(), _profile: profile };
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = browser.call("Target.attachToTarget", &attach);
@@ -68,6 +70,7 @@ impl Chromium {
             if message["id"] == self.calls {
                 return message["result"].clone();
             }
+            self.events.push(message);
         }
     }
 
@@ -92,6 +95,36 @@ impl Chromium {
     /// Opens a URL, as typed by the user.
     pub(crate) fn navigate(&mut self, url: &str) {
         self.call("Page.navigate", &json!({"url": url}));
+    }
+
+    /// Records requests, and messages of the console, from now on.
+    pub(crate) fn record(&mut self) {
+        for domain in ["Network", "Runtime", "Log"] {
+            self.call(&format!("{domain}.enable"), &json!({}));
+        }
+        self.events.clear();
+    }
+
+    /// The URLs that the page requested since [`Chromium::record`].
+    pub(crate) fn requested(&self) -> Vec<&str> {
+        let of_method = |event: &&Value| event["method"] == "Network.requestWillBeSent";
+        let requests = self.events.iter().filter(of_method);
+        requests.filter_map(|event| event["params"]["request"]["url"].as_str()).collect()
+    }
+
+    /// The errors and warnings of the console since [`Chromium::record`].
+    pub(crate) fn complaints(&self) -> Vec<&Value> {
+        let is_one = |event: &&Value| {
+            let parameters = &event["params"];
+            let level = match event["method"].as_str() {
+                Some("Runtime.exceptionThrown") => return true,
+                Some("Runtime.consoleAPICalled") => &parameters["type"],
+                Some("Log.entryAdded") => &parameters["entry"]["level"],
+                _ => return false,
+            };
+            level == "error" || level == "warning"
+        };
+        self.events.iter().filter(is_one).collect()
     }
 
     /// The cookies of a URL, by name.

@@ -97,6 +97,9 @@ pub(crate) async fn public_routes(run: &mut Run) {
             "/api/docs",
             "/api/docs/page.css",
             "/api/docs/page.js",
+            "/api/link",
+            "/api/link/page.css",
+            "/api/link/page.js",
             "/",
         ] {
             run.call(&format!("{method} {path}")).send().await;
