@@ -2,6 +2,7 @@
 
 mod cookies;
 mod keys;
+mod letters;
 mod many_nodes;
 mod mounted;
 mod offline;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,6 +14,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// A running example; killed on drop.
 pub(crate) struct Program {
     child: Child,
+    out: BufReader<ChildStdout>,
     address: String,
     /// Folder of the database, if the harness created it.
     folder: Option<TempDir>,
@@ -30,14 +31,14 @@ impl Program {
 
     /// Runs a command with the listen address as its last argument.
     pub(crate) fn run(command: &mut Command) -> Self {
-        let (child, line) = Self::spawn(command.stderr(Stdio::inherit()));
+        let (child, out, line) = Self::spawn(command.stderr(Stdio::inherit()));
         let address = line.trim().strip_prefix("listening on http://").expect("an address");
-        Self { address: address.to_owned(), child, folder: None }
+        Self { address: address.to_owned(), child, out, folder: None }
     }
 
     /// Runs a command that must fail at startup; returns its error output.
     pub(crate) fn fail(command: &mut Command) -> String {
-        let (mut child, line) = Self::spawn(command.stderr(Stdio::piped()));
+        let (mut child, _, line) = Self::spawn(command.stderr(Stdio::piped()));
         // Killing an exited process fails, which is expected.
         let _ = child.kill();
         let output = child.wait_with_output().expect("an exit status");
@@ -46,13 +47,20 @@ impl Program {
     }
 
     /// Starts a command and reads its first line, empty if the process exited.
-    fn spawn(command: &mut Command) -> (Child, String) {
+    fn spawn(command: &mut Command) -> (Child, BufReader<ChildStdout>, String) {
         let command = command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the example starts");
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
         out.read_line(&mut line).expect("a line");
-        (child, line)
+        (child, out, line)
+    }
+
+    /// Reads the next line of the example's output.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
     }
 
     /// The address on which the example listens.
