@@ -119,6 +119,109 @@
 //! ```
 //!
 //! The example `keys` is a complete application.
+//!
+//! # Letters
+//!
+//! goat decides on the letters of an application, and a [`Courier`](goat_core::courier::Courier) of the
+//! application renders and delivers them: confirmed sign-up, recovery of a forgotten password, verification and
+//! change of an address, invitations, sign-in by e-mail, and notices to the owner of an account. Handlers are a
+//! few lines over the methods of [`Goat`](goat_core::Goat); an [`Origin`](crate::Origin) also has the languages
+//! of the request, in which the letter is written. Three rules are the application's:
+//!
+//! - The token of a link follows a `#`, and only a POST by the page behind it uses the token: programs that scan
+//!   mail open every link.
+//! - The address of that page is a constant, and no part of a request.
+//! - The response to a request for a letter is the same for every address. It comes from goat unchanged.
+//!
+//! In tests, `goat.testing().letters()` has the letters of a goat that was built with
+//! `Builder::test_letters` (feature `testing` of goat-core):
+//!
+//! ```
+//! # #[cfg(all(feature = "axum", feature = "testing"))]
+//! # mod with_axum {
+//! use axum::extract::{Json, State};
+//! use axum::{Router, body::Body, routing::post};
+//! use goat_core::auth::MailAnswer;
+//! use goat_core::courier::Message;
+//! use goat_core::testing::TestGoat;
+//! use goat_core::{Email, Goat, Stores};
+//! use goat_tower::testing::{RequestBuilderExt, assert_allowed};
+//! use goat_tower::{Origin, Problem};
+//! use http::{Request, Response, StatusCode};
+//! use serde_json::{Value, json};
+//! use tower::ServiceExt;
+//!
+//! async fn recover(
+//!     State(goat): State<Goat>,
+//!     origin: Origin,
+//!     Json(form): Json<Value>,
+//! ) -> Result<StatusCode, Problem> {
+//!     let email = Email::parse(form["email"].as_str().unwrap_or_default())?;
+//!     goat.request_recovery(email, &origin).await?;
+//!     Ok(StatusCode::ACCEPTED)
+//! }
+//!
+//! async fn new_password(
+//!     State(goat): State<Goat>,
+//!     origin: Origin,
+//!     Json(form): Json<Value>,
+//! ) -> Result<(), Problem> {
+//!     let text = |name: &str| form[name].as_str().unwrap_or_default().to_owned();
+//!     let (answer, password) = (MailAnswer::link(text("token")), text("password").into());
+//!     goat.confirm_recovery(&answer, &password, None, &origin).await?;
+//!     Ok(())
+//! }
+//!
+//! fn router(goat: &Goat) -> Router {
+//!     let router = Router::new().route("/recover", post(recover));
+//!     router.route("/new-password", post(new_password)).with_state(goat.clone())
+//! }
+//!
+//! async fn send(router: &Router, path: &str, body: Value) -> Response<Body> {
+//!     let request = Request::post(path).header("content-type", "application/json");
+//!     let request = request.header("accept-language", "de").coming_from("192.0.2.7");
+//!     router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
+//! }
+//!
+//! # pub async fn a_user_recovers_an_account() {
+//! // #[tokio::test]
+//! // async fn a_user_recovers_an_account() {
+//! let test = TestGoat::build(Stores::memory(), |builder| builder.test_letters());
+//! let letters = test.goat.testing().letters();
+//! let router = router(&test.goat);
+//! let alice = test.sign_in("alice", []).await.user.email;
+//!
+//! // The response is the same for an address without an account, which receives no letter.
+//! for email in ["nobody@example.org", alice.as_str()] {
+//!     assert_eq!(send(&router, "/recover", json!({ "email": email })).await.status(), 202);
+//! }
+//! let letter = letters.next_to(alice.as_str()).await;
+//! assert!(matches!(letter.message, Message::ResetPassword { .. }));
+//! assert_eq!(letter.languages.pick(["en", "de"]), Some("de"));
+//! let token = letter.message.secret().expect("a link").link.text();
+//!
+//! let answer = json!({ "token": token.expose(), "password": "seven lamps over the quay" });
+//! assert_allowed(&send(&router, "/new-password", answer.clone()).await);
+//! assert_eq!(send(&router, "/new-password", answer).await.status(), 400, "it works once");
+//! let notice = letters.next_to(alice.as_str()).await;
+//! assert!(matches!(notice.message, Message::PasswordChanged { .. }));
+//!
+//! // A full queue refuses every address alike.
+//! letters.set_full(true);
+//! assert_eq!(send(&router, "/recover", json!({ "email": alice.as_str() })).await.status(), 503);
+//! assert!(letters.take().is_empty());
+//! # }
+//! # }
+//! # #[cfg(all(feature = "axum", feature = "testing"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! #     with_axum::a_user_recovers_an_account().await
+//! # }
+//! # #[cfg(not(all(feature = "axum", feature = "testing")))]
+//! # fn main() {}
+//! ```
+//!
+//! The example `letters` is a complete application.
 
 /// Migrating from axum-login and tower-sessions.
 #[doc = include_str!("axum_login.md")]
