@@ -186,7 +186,7 @@ async fn requests_look_alike_for_every_address(backend: Backend) {
             assert_eq!(seen(&request.send().await), *expected, "{email}");
         }
     }
-    // That of a service account is an address of nobody, or invalid, whether or not the account exists.
+    // That of a service account receives no mail, or is invalid, whether or not the account exists.
     let mut of_services = Vec::new();
     for email in ["backup@service.invalid", "nobody@service.invalid"] {
         let mut all = Vec::new();
@@ -238,7 +238,7 @@ fn three_letters(setup: &mut Setup) {
 
 on_every_backend!(letters_to_one_address_are_bounded_over_all_routes);
 
-/// M6: whatever the route, the address of the client and the spelling; known or not. B12: the limit is named
+/// M6: by any route, from any address of a client, in any spelling; known or not. B12: the limit is named
 /// only where it refuses.
 async fn letters_to_one_address_are_bounded_over_all_routes(backend: Backend) {
     let app = TestApp::on_with(backend, three_letters).await;
@@ -285,43 +285,57 @@ async fn letters_to_one_address_are_bounded_over_all_routes(backend: Backend) {
     }
 }
 
+/// A letter that was asked for.
+struct Asked {
+    /// The route that takes its answer, and the other members.
+    path: &'static str,
+    members: Value,
+    sent: TestResponse,
+    code: Value,
+    link: Value,
+}
+
 /// Asks for letters to one user by each route with a typed code, and returns the requests' responses with the
 /// routes and members of their answers.
-async fn asked(app: &TestApp, user: &TestUser) -> Vec<(&'static str, Value, TestResponse, Value)> {
+async fn asked(app: &TestApp, user: &TestUser) -> Vec<Asked> {
     let email = json!({"email": user.email});
     let recover = app.post(RECOVER).json(&email).send().await;
     let reset = app.letter(&user.email, "reset-password").await;
     let code = app.post(CODE).json(&email).send().await;
     let sign_in = app.letter(&user.email, "sign-in-code").await;
     let [_, recovery, _, _, code_confirm] = answered();
-    vec![
-        (code_confirm.0, code_confirm.1, code, by_link(&sign_in)),
-        (recovery.0, recovery.1, recover, by_link(&reset)),
-    ]
+    let asked = |(path, members), sent, letter| Asked {
+        path,
+        members,
+        code: by_code(&sent, letter),
+        link: by_link(letter),
+        sent,
+    };
+    vec![asked(code_confirm, code, &sign_in), asked(recovery, recover, &reset)]
 }
 
 on_every_backend!(five_wrong_answers_end_a_challenge);
 
-/// M4, by each route; a new challenge has attempts of its own, and gives none back to an older one.
+/// M4, by each route; a new challenge has attempts of its own, and gives none back to an older one. They do not
+/// end the link, since a stranger can ask for the letter and knows the challenge.
 async fn five_wrong_answers_end_a_challenge(backend: Backend) {
     let app = TestApp::on_with(backend, Setup::every_route).await;
     let user = app.client().await;
     app.verify_email(user.id).await;
     let post =
         async |path: &str, body: &Value| app.post(path).json(body).bearer(&user.token).send().await;
-    for (path, members, sent, link) in asked(&app, &user).await {
+    for Asked { path, members, sent, code, .. } in asked(&app, &user).await {
         for _ in 0..5 {
             let wrong = with(&wrong_code(&sent), &members);
             assert_eq!(post(path, &wrong).await.failure(), INVALID, "{path}");
         }
         let newer = asked(&app, &user).await;
-        assert_eq!(post(path, &with(&link, &members)).await.failure(), INVALID, "{path}");
-        let (_, _, _, link) =
-            newer.into_iter().find(|(other, ..)| *other == path).expect("the same route");
-        let right = post(path, &with(&link, &members)).await;
+        assert_eq!(post(path, &with(&code, &members)).await.failure(), INVALID, "{path}");
+        let newer = newer.into_iter().find(|other| other.path == path).expect("the same route");
+        let right = post(path, &with(&newer.code, &members)).await;
         assert_eq!(right.status, 200, "{path}: {}", right.json);
     }
-    // Those of a sign-up, whose address has no account yet.
+    // Those of a sign-up, for an address without an account.
     let sent = app.post(SIGNUP).json(&json!({"email": "new@example.org"})).send().await;
     let letter = app.letter("new@example.org", "confirm-sign-up").await;
     let path = "/api/v1/auth/signup/confirm";
@@ -332,6 +346,8 @@ async fn five_wrong_answers_end_a_challenge(backend: Backend) {
     }
     let late = with(&by_code(&sent, &letter), &password);
     assert_eq!(post(path, &late).await.failure(), INVALID);
+    let link = with(&by_link(&letter), &password);
+    assert_eq!(post(path, &link).await.status, 201);
 }
 
 on_every_backend!(typed_codes_count_by_account_and_links_do_not);
@@ -348,7 +364,7 @@ async fn typed_codes_count_by_account_and_links_do_not(backend: Backend) {
     app.clock.advance(Duration::from_secs(60));
     let all = asked(&app, &user).await;
     let mut number = 0;
-    for (path, members, sent, _) in &all {
+    for Asked { path, members, sent, .. } in &all {
         for _ in 0..3 {
             number += 1;
             let body = with(&wrong_code(sent), members);
@@ -361,13 +377,13 @@ async fn typed_codes_count_by_account_and_links_do_not(backend: Backend) {
     let login = json!({"email": user.email, "password": PASSWORD});
     let limited = app.post("/api/v1/auth/login").json(&login).send().await;
     assert_eq!(limited.failure(), (429, "rate-limited"), "with passwords");
-    for (path, members, sent, _) in &all {
+    for Asked { path, members, sent, .. } in &all {
         let body = with(&wrong_code(sent), members);
         let limited = app.post(path).json(&body).from("203.0.113.9").send().await;
         assert_eq!(limited.failure(), (429, "rate-limited"), "{path}");
         assert!(limited.header("ratelimit").contains("\"account\""), "{path}");
     }
-    for (path, members, _, link) in &all {
+    for Asked { path, members, link, .. } in &all {
         let right = app.post(path).json(&with(link, members)).send().await;
         assert_eq!(right.status, 200, "{path}: {}", right.json);
     }

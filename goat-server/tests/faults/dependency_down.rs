@@ -12,6 +12,7 @@ use goat_core::testing::{Failpoints, Point, TestFactors};
 use goat_core::user::{NewService, ServiceName};
 use goat_core::{Actor, Quota, RecentActor, StoreError, Stores};
 use goat_server::api::{Endpoint, PublicLimit, Rule, table};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, TestApp, TestRequest, TestResponse, TestUser};
@@ -55,7 +56,7 @@ struct Mail {
     /// To the new address of a user, and to the old one of another.
     change: Value,
     undo: Value,
-    /// The user whose address was changed.
+    /// The user with the changed address.
     changed: TestUser,
     invite: Value,
     /// The invited user.
@@ -253,6 +254,8 @@ impl Fixture {
         let changed = self.mail.as_ref().map(|mail| &mail.changed);
         let ended = match endpoint.path() {
             "/api/v1/auth/login" | "/api/v1/user/{id}/session" => return,
+            // With mail, it changes the address alone.
+            "/api/v1/user/{id}" if endpoint.method() == Method::PUT && changed.is_some() => return,
             "/api/v1/auth/recover/confirm" => &self.target,
             "/api/v1/auth/change-email/undo" => changed.expect("with mail"),
             path if path.contains("{id}") => &self.target,

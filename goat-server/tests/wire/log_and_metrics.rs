@@ -101,7 +101,7 @@ impl Mail<'_> {
         json!({ "token": link_token(self.data, to, name) })
     }
 
-    /// Invites a user, whose address is like this one; returns the id.
+    /// Invites a user with an address like this one; returns the id.
     fn invite(&self, email: &str) -> String {
         let body = json!({ "email": format!("invited-{email}") });
         let invited = self.send(("POST", "/api/v1/user/invite"), self.admin, &body);

@@ -353,7 +353,7 @@ impl Fields {
         })
     }
 
-    /// Rejects a member, whatever its type.
+    /// Rejects a member of any type.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Responses to requests that send a message, whose answer comes later.
+//! Responses to requests that send a message and take effect with its answer.
 
 use axum::response::{IntoResponse, Response};
 use goat_core::auth;

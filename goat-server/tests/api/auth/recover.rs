@@ -150,7 +150,7 @@ async fn inactive_and_suspended_users_have_nothing_to_reset() {
     }
 }
 
-/// D2: strangers who exhaust the limits of an account keep its owner neither from a recovery nor from the
+/// D2: strangers that exhaust the limits of an account keep its owner neither from a recovery nor from the
 /// sign-in after it.
 #[tokio::test]
 async fn the_owner_of_a_throttled_account_recovers_it_and_signs_in() {

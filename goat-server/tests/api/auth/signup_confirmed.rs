@@ -70,7 +70,7 @@ async fn the_mailbox_confirms_a_sign_up_and_sets_its_password(backend: Backend) 
     }
 }
 
-/// M8: a password before the answer would be that of a stranger who signed up with the address.
+/// M8: a password before the answer would be a stranger's, signed up with the address.
 #[tokio::test]
 async fn the_password_comes_with_the_answer_only() {
     let app = TestApp::with(confirmed).await;

@@ -11,7 +11,7 @@ use crate::support::app::PASSWORD;
 const NEW_PASSWORD: &str = "seven lamps over the quay";
 const USER: &str = "/api/v1/user";
 const CHANGE: &str = "PATCH /api/v1/user/change-email";
-/// Of nobody.
+/// Of no challenge.
 const TOKEN: &str =
     "01KDWMBY00C8X0F4ZCV7J3T9QH0000000000000000000000000000000000000000000000000000";
 
