@@ -43,12 +43,10 @@ impl Languages {
 
     /// Returns the best of the languages that are available: the first preference that is there itself or
     /// by its primary language.
-    pub fn pick<'a>(
-        &self,
-        available: impl IntoIterator<Item = &'a str> + Clone,
-    ) -> Option<&'a str> {
+    pub fn pick<'a>(&self, available: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        let available: Vec<_> = available.into_iter().collect();
         let find = |tag: &str| {
-            available.clone().into_iter().find(|language| language.eq_ignore_ascii_case(tag))
+            available.iter().copied().find(|language| language.eq_ignore_ascii_case(tag))
         };
         self.0.iter().find_map(|tag| find(tag).or_else(|| find(tag.split('-').next()?)))
     }
