@@ -139,8 +139,7 @@
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "testing"))]
 //! # mod with_axum {
-//! use axum::extract::{Json, State};
-//! use axum::{Router, body::Body, routing::post};
+//! use axum::{Router, body::Body, extract::State, routing::post};
 //! use goat_core::auth::MailAnswer;
 //! use goat_core::courier::Message;
 //! use goat_core::testing::TestGoat;
@@ -151,12 +150,18 @@
 //! use serde_json::{Value, json};
 //! use tower::ServiceExt;
 //!
+//! /// Returns a member of a body: with the feature `json` of axum, `Json` with a type of your own.
+//! fn member(body: &str, name: &str) -> String {
+//!     let body: Value = serde_json::from_str(body).unwrap_or_default();
+//!     body[name].as_str().unwrap_or_default().to_owned()
+//! }
+//!
 //! async fn recover(
 //!     State(goat): State<Goat>,
 //!     origin: Origin,
-//!     Json(form): Json<Value>,
+//!     body: String,
 //! ) -> Result<StatusCode, Problem> {
-//!     let email = Email::parse(form["email"].as_str().unwrap_or_default())?;
+//!     let email = Email::parse(&member(&body, "email"))?;
 //!     goat.request_recovery(email, &origin).await?;
 //!     Ok(StatusCode::ACCEPTED)
 //! }
@@ -164,10 +169,10 @@
 //! async fn new_password(
 //!     State(goat): State<Goat>,
 //!     origin: Origin,
-//!     Json(form): Json<Value>,
+//!     body: String,
 //! ) -> Result<(), Problem> {
-//!     let text = |name: &str| form[name].as_str().unwrap_or_default().to_owned();
-//!     let (answer, password) = (MailAnswer::link(text("token")), text("password").into());
+//!     let answer = MailAnswer::link(member(&body, "token"));
+//!     let password = member(&body, "password").into();
 //!     goat.confirm_recovery(&answer, &password, None, &origin).await?;
 //!     Ok(())
 //! }
@@ -178,8 +183,8 @@
 //! }
 //!
 //! async fn send(router: &Router, path: &str, body: Value) -> Response<Body> {
-//!     let request = Request::post(path).header("content-type", "application/json");
-//!     let request = request.header("accept-language", "de").coming_from("192.0.2.7");
+//!     let request = Request::post(path).header("accept-language", "de");
+//!     let request = request.coming_from("192.0.2.7");
 //!     router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
 //! }
 //!
