@@ -1,7 +1,11 @@
 //! A real browser before a proxy, the sign-in page and an application: its cookies, its navigations, and the
 //! pages of another site.
 
-use crate::support::process::{ADMIN, ADMIN_PASSWORD, Chromium, Program, Proxy, free_address};
+use serde_json::json;
+
+use crate::support::process::{
+    ADMIN, ADMIN_PASSWORD, Chromium, Client, Program, Proxy, free_address, letter, token_of,
+};
 
 const ACCESS: &str = "__Host-goat-access";
 
@@ -93,4 +97,42 @@ fn a_browser_signs_in_follows_links_with_an_expired_access_cookie_and_signs_out(
     browser.navigate(&format!("{origin}/reports"));
     browser.wait_until(is_form);
     server.stop();
+}
+
+/// The journey of the guide `first-session.md`: without any setting, from the letter to the new password.
+#[test]
+fn a_browser_opens_the_link_of_a_letter_and_sets_a_new_password() {
+    const ANN: &str = "ann@example.org";
+    let address = free_address();
+    let program = Program::new().with("GOAT_LISTEN", &address.to_string());
+    let (server, listening) = program.serve();
+    let client = Client::new(listening);
+    let status = |path: &str, body: &serde_json::Value| {
+        client.post(path, None, body).expect("a response").status
+    };
+    let ann = json!({"email": ANN, "password": "a long walk on a short pier"});
+    assert_eq!(status("/api/v1/auth/signup", &ann), 201);
+    assert_eq!(status("/api/v1/auth/recover", &json!({"email": ANN})), 202);
+    let letter = letter(&program.path("data"), ANN, "reset-password");
+    let token = token_of(&letter).expect("a link");
+    let link = format!("http://localhost:{}/api/link#recover={token}", address.port());
+    // Quoted-printable.
+    assert!(letter.replace("=\r\n", "").contains(&link.replace('=', "=3D")), "{letter}");
+
+    let mut browser = Chromium::start();
+    browser.record();
+    browser.navigate(&link);
+    browser.wait_until("document.title === 'Set a new password' && location.hash === ''");
+    browser.evaluate("document.querySelector('#password').focus()");
+    browser.call("Input.insertText", &json!({"text": "seven lamps over the quay"}));
+    browser.evaluate("document.querySelector('button').click()");
+    browser.wait_until("document.title === 'Your password is set'");
+    assert!(browser.complaints().is_empty(), "{:?}", browser.complaints());
+    assert_eq!(status("/api/v1/auth/login", &ann), 401);
+    let ann = json!({"email": ANN, "password": "seven lamps over the quay"});
+    assert_eq!(status("/api/v1/auth/login", &ann), 200);
+    // No line of the log has the secret, nor the requests of the page.
+    for line in server.stop() {
+        assert!(!line.contains(&token), "{line}");
+    }
 }

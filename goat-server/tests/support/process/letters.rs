@@ -38,13 +38,19 @@ pub(crate) fn token_of(letter: &str) -> Option<String> {
 /// Waits for a letter to an address with a message of this name, and returns the token of its link; of
 /// several, that of the newest.
 pub(crate) fn link_token(data: &Path, to: &str, name: &str) -> String {
+    let letter = letter(data, to, name);
+    token_of(&letter).unwrap_or_else(|| panic!("no link in {letter}"))
+}
+
+/// Waits for a letter to an address with a message of this name; of several, it is the newest.
+pub(crate) fn letter(data: &Path, to: &str, name: &str) -> String {
     let begun = Instant::now();
     let (end, to) = (format!("-{name}.eml"), format!("\r\nTo: {to}\r\n"));
     loop {
         let letters = letters(data).into_iter();
         let letter = letters.rev().find(|(file, text)| file.ends_with(&end) && text.contains(&to));
-        if let Some((file, text)) = letter {
-            return token_of(&text).unwrap_or_else(|| panic!("{file} has no link: {text}"));
+        if let Some((_, text)) = letter {
+            return text;
         }
         assert!(begun.elapsed() < TIMEOUT, "no letter {name}{to}");
         thread::sleep(Duration::from_millis(10));

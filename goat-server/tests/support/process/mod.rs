@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(crate) use chromium::Chromium;
 pub(crate) use client::{Client, Response, read_all, status};
-pub(crate) use letters::{letters, link_token, token_of};
+pub(crate) use letters::{letter, letters, link_token, token_of};
 pub(crate) use program::{Program, mode, prepare, sql};
 pub(crate) use proxy::{Proxy, free_address};
 pub(crate) use server::{Server, json, message};
