@@ -5,7 +5,8 @@
 #[non_exhaustive]
 pub enum Group {
     /// Sign-up, sign-in, refresh and sign-out; the current user, its sessions and API keys; token
-    /// verification and the public keys, for other services; the sign-in page.
+    /// verification and the public keys, for other services; the sign-in page, and the page to which the
+    /// links of letters lead.
     Accounts,
     /// Users and their API keys, roles and permissions.
     Administration,

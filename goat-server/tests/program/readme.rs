@@ -7,6 +7,7 @@ use crate::support::process::Program;
 const README: &str = include_str!("../../../README.md");
 const FIRST_SESSION: &str = include_str!("../../guide/first-session.md");
 const KEYS: &str = include_str!("../../guide/keys.md");
+const MAIL: &str = include_str!("../../guide/mail.md");
 
 /// Runs the first shell block of a document against a new server. Returns the status of each request
 /// and the bodies.
@@ -64,4 +65,17 @@ fn session_of_the_guide_to_keys_works_as_written() {
         "sign up, sign in, create, use, refused, list, revoke, rejected:\n{bodies}"
     );
     assert!(bodies.contains(r#""code":"session-required""#), "{bodies}");
+}
+
+/// M1, M3, M7
+#[test]
+fn session_of_the_guide_to_mail_works_as_written() {
+    let (statuses, printed) = run(MAIL);
+    assert_eq!(
+        statuses,
+        ["201", "202", "202", "200", "400", "200"],
+        "sign up, ask, ask for nobody, set the password, used, sign in:\n{printed}"
+    );
+    assert!(printed.contains(r#""code":"invalid-challenge""#), "{printed}");
+    assert!(printed.contains("Subject: Your password at localhost was changed"), "{printed}");
 }
