@@ -116,7 +116,9 @@ fn every_response_restricts_browsers() {
     let (_folder, server) = server();
     let html = "<script>alert(1)</script>";
     let paths = ["/api/docs", "/api/docs/page.js", "/api/openapi.json", "/api/metrics", "/nowhere"];
-    for path in paths.into_iter().chain(["/api/v1/user", "/api/v1/user/%3Cscript%3E"]) {
+    let pages = ["/api/docs", "/api/link"];
+    let paths = paths.into_iter().chain(["/api/link", "/api/link/page.js"]);
+    for path in paths.chain(["/api/v1/user", "/api/v1/user/%3Cscript%3E"]) {
         let response = server.send("GET", path, &format!("Origin: {html}\r\n"), b"");
         assert_eq!(response.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(response.header("x-frame-options"), "DENY", "{path}");
@@ -127,9 +129,10 @@ fn every_response_restricts_browsers() {
         assert_eq!(response.header("access-control-allow-origin"), "", "{path}");
         assert!(!response.text.contains(html), "{path}");
         let kind = response.header("content-type");
-        assert!(path == "/api/docs" || !kind.contains("html"), "{path}: {kind}");
+        assert_eq!(pages.contains(&path), kind.contains("html"), "{path}: {kind}");
     }
-    let script = server.get("/api/docs/page.js", "").text;
+    let scripts = ["/api/docs/page.js", "/api/link/page.js"];
+    let script = scripts.map(|path| server.get(path, "").text).concat();
     for sink in
         ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("]
     {

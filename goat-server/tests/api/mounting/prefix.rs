@@ -150,6 +150,38 @@ async fn documentation_page_loads_its_parts_behind_the_prefix() {
     }
 }
 
+#[tokio::test]
+async fn page_of_a_link_loads_its_parts_behind_the_prefix() {
+    for prefix in PREFIXES {
+        let app = TestApp::with(|setup| {
+            for_browsers(setup);
+            setup.every_route();
+        })
+        .await;
+        let router = application([app.api.clone().prefix(prefix)]);
+        let app = app.within(router);
+        let path = format!("{prefix}/api/link");
+        let page = app.get(&path).send().await;
+        let html = text(&page);
+        let (scripts, links) = (attributes(html, "src"), attributes(html, "href"));
+        assert_eq!(
+            (scripts.as_slice(), links.as_slice()),
+            (&["link/page.js"][..], &["link/page.css", "../login"][..])
+        );
+        for part in [scripts[0], links[0]] {
+            assert_eq!(app.get(&resolved(&path, part)).send().await.status, 200, "{part}");
+        }
+        assert_eq!(app.get(&format!("{prefix}/login")).send().await.status, 200);
+        // The script posts beside the page.
+        let flows = attributes(html, "data-path");
+        assert_eq!(flows.len(), 7);
+        for flow in flows {
+            let response = app.post(&resolved(&path, flow)).json(&json!({})).send().await;
+            assert!([400, 401].contains(&response.status), "{flow}: {}", response.json);
+        }
+    }
+}
+
 on_every_backend!(cookies_of_a_sign_in_reach_the_whole_application);
 
 async fn cookies_of_a_sign_in_reach_the_whole_application(backend: Backend) {
