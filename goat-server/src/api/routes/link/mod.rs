@@ -7,8 +7,8 @@
 //!
 //! The page is a form for the flows that end with it. It starts a session in one case, a sign-in where the mount
 //! has session cookies. After a sign-up and an invitation the reader signs in with the new password: a forwarded
-//! link thereby signs nobody in to an account that belongs to the mailbox of its sender. Where a flow needs the
-//! session of the application and the mount has no session cookies, the page leaves the link unused and
+//! link thereby signs no other person in to an account that belongs to the mailbox of its sender. Where a flow
+//! needs the session of the application and the mount has no session cookies, the page leaves the link unused and
 //! refers to the code of the letter.
 //!
 //! These routes ignore the query, which mail programs and scanners may add (W1).
