@@ -26,9 +26,11 @@ const ID: usize = 16;
 /// clone.
 ///
 /// ```
+/// use goat_core::Secret;
 /// use goat_core::challenge::ServerKeys;
 ///
-/// let keys = ServerKeys::new([b"thirty-two bytes or more of noise".to_vec().into()])?;
+/// let secret = Secret::new(b"thirty-two bytes or more of noise".to_vec());
+/// let keys = ServerKeys::new([secret])?;
 /// # let _ = keys;
 /// # Ok::<(), goat_core::Error>(())
 /// ```
