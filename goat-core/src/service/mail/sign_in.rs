@@ -3,6 +3,7 @@
 //! It creates no user, and is never a second factor (NIST SP 800-63B-4 §3.1.3.1).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::challenge::Purpose;
 use crate::courier::Message;
@@ -18,8 +19,6 @@ use super::super::pending_sign_in::LoginLimits;
 use super::super::{Context, SignedIn};
 use super::answer::{MailAnswer, Proven};
 use super::request::{AddressHeld, ByAddress, ChallengeSent};
-
-use std::time::Duration;
 
 /// How long a letter signs in (NIST SP 800-63B-4 §3.1.3.2).
 const TTL: Duration = Duration::from_secs(600);
